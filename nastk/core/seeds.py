@@ -1,0 +1,44 @@
+"""Keyed seeds: a generator depends on (run seed, purpose ...) alone, never on what ran before."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def key(seed: int, *purpose: str | int) -> int:
+    """A 63-bit integer that is a stable hash of the run seed and the purpose."""
+    text = "\x1f".join([str(seed), *map(str, purpose)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def rng(seed: int, *purpose: str | int) -> random.Random:
+    """A pure-Python generator for one purpose (walks in a space, shuffles of names)."""
+    return random.Random(key(seed, *purpose))
+
+
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """A CPU torch generator for one purpose. Draw on the CPU and move: results do not depend on the device."""
+    import torch
+
+    return torch.Generator().manual_seed(key(seed, *purpose))
+
+
+@contextmanager
+def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Torch's global generators seeded for one purpose inside the block, restored after it.
+
+    For code that cannot take a generator: the initialisers of ``torch.nn``, dropout.
+    """
+    import torch
+
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(key(seed, *purpose))
+        yield

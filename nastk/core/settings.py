@@ -1,0 +1,120 @@
+"""The tables of a run file: what a run is, as one tree of frozen classes. Torch-free until a default is looked up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+from attrs.validators import and_, ge, gt, lt, matches_re, optional
+
+from nastk.core.config import (
+    AttentionPart,
+    DatasetPart,
+    ExecutorPart,
+    NeuronPart,
+    Options,
+    SpacePart,
+    StrategyPart,
+    default_part,
+)
+
+Location = Literal["after_every", "end", "both", "candidate"]
+
+
+def _each(validator: object) -> object:
+    def check(instance: object, attribute: object, value: Options[int]) -> None:
+        for option in value.values:
+            validator(instance, attribute, option)  # type: ignore[operator]
+
+    return check
+
+
+def _fixed(value: object) -> Options[object]:
+    return value if isinstance(value, Options) else Options((value,))
+
+
+@frozen(kw_only=True)
+class ModelConfig:
+    """The network that is wanted at the end. Each entry is fixed, or searched when written ``{ choices = [...] }``."""
+
+    neuron: Options[NeuronPart] = field(
+        factory=lambda: _fixed(NeuronPart.named("plif")), converter=_fixed, metadata={"help": "neuron of every layer"}
+    )
+    attention: Options[AttentionPart] = field(
+        factory=lambda: _fixed(AttentionPart.named("none")), converter=_fixed, metadata={"help": "attention module"}
+    )
+    attention_location: Options[Location] = field(
+        default="after_every",
+        converter=_fixed,
+        metadata={"help": "after every mixed edge, at the end of a cell, both, or as one more candidate operation"},
+    )
+    time_steps: Options[int] = field(default=2, converter=_fixed, validator=_each(ge(1)), metadata={"help": "T"})
+    channels: Options[int] = field(default=16, converter=_fixed, validator=_each(ge(1)), metadata={"help": "initial channels C"})
+    cells: Options[int] = field(default=5, converter=_fixed, validator=_each(ge(1)), metadata={"help": "cells in the network"})
+
+
+@frozen(kw_only=True)
+class ProxyConfig:
+    """The smaller network that the search trains; what is unset is as in ``[model]``."""
+
+    channels: int | None = field(default=8, validator=optional(ge(1)), metadata={"help": "initial channels; unset: as model"})
+    cells: int | None = field(default=3, validator=optional(ge(1)), metadata={"help": "cells; unset: as model"})
+
+
+@frozen(kw_only=True)
+class TrainConfig:
+    """Training a discrete network from scratch: SGD with momentum and a cosine schedule (DARTS, Liu et al. 2019)."""
+
+    epochs: int = field(default=30, validator=ge(1), metadata={"help": "passes over the training data"})
+    batch: int = field(default=32, validator=ge(2), metadata={"help": "samples a step"})
+    lr: float = field(default=0.1, validator=gt(0), metadata={"help": "first learning rate"})
+    lr_min: float = field(default=0.0, validator=ge(0), metadata={"help": "last learning rate"})
+    warmup: int = field(default=0, validator=ge(0), metadata={"help": "epochs of linear warm-up of the learning rate"})
+    momentum: float = field(default=0.9, validator=and_(ge(0), lt(1)), metadata={"help": "momentum"})
+    nesterov: bool = field(default=False, metadata={"help": "Nesterov momentum"})
+    weight_decay: float = field(default=3e-4, validator=ge(0), metadata={"help": "L2 penalty"})
+    clip: float = field(default=5.0, validator=gt(0), metadata={"help": "largest gradient norm"})
+    label_smoothing: float = field(default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "label smoothing"})
+    auxiliary: float = field(default=0.0, validator=ge(0), metadata={"help": "weight of an auxiliary head at 2/3 of the depth"})
+    drop_path: float = field(default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "drop-path probability at the last epoch"})
+    data: Literal["all", "hold-out"] = field(
+        default="all", metadata={"help": "all training samples, or all but the validation part"}
+    )
+
+
+@frozen(kw_only=True)
+class SplitConfig:
+    """Shares of the training data for weights and architecture; the rest is the validation part."""
+
+    weights: float = field(default=0.4, validator=and_(gt(0), lt(1)), metadata={"help": "share that trains weights"})
+    alpha: float = field(default=0.4, validator=and_(gt(0), lt(1)), metadata={"help": "share that trains the architecture"})
+
+    def __attrs_post_init__(self) -> None:
+        if self.weights + self.alpha >= 1:
+            raise ValueError(f"weights + alpha must leave a validation part, got {self.weights} + {self.alpha}")
+
+
+@frozen(kw_only=True)
+class BudgetConfig:
+    """When the search stops, whatever comes first; unset: the strategy's own end."""
+
+    steps: int | None = field(default=None, validator=optional(ge(1)), metadata={"help": "steps of the strategy"})
+    evaluations: int | None = field(default=None, validator=optional(ge(1)), metadata={"help": "trained candidates"})
+    minutes: float | None = field(default=None, validator=optional(gt(0)), metadata={"help": "wall time of the search"})
+
+
+@frozen(kw_only=True)
+class RunConfig:
+    """A whole run. ``nastk run`` takes it as TOML; every entry has a default."""
+
+    strategy: StrategyPart = field(default=default_part(StrategyPart, "ma-darts"), metadata={"help": "search strategy"})
+    space: SpacePart = field(default=default_part(SpacePart, "spiking-cells"), metadata={"help": "search space"})
+    dataset: DatasetPart = field(default=default_part(DatasetPart, "digits"), metadata={"help": "data set"})
+    executor: ExecutorPart = field(default=default_part(ExecutorPart, "inline"), metadata={"help": "who runs trials"})
+    model: ModelConfig = field(factory=ModelConfig, metadata={"help": "the network wanted at the end"})
+    proxy: ProxyConfig = field(factory=ProxyConfig, metadata={"help": "the smaller network of the search"})
+    train: TrainConfig = field(factory=TrainConfig, metadata={"help": "training the found network from scratch"})
+    split: SplitConfig = field(factory=SplitConfig, metadata={"help": "shares of the training data"})
+    budget: BudgetConfig = field(factory=BudgetConfig, metadata={"help": "when the search stops"})
+    seed: int = field(default=0, validator=ge(0), metadata={"help": "the one seed of the run"})
+    device: str = field(default="auto", validator=matches_re(r"auto|cpu|mps|cuda(:\d+)?"), metadata={"help": "where to compute"})

@@ -1,0 +1,28 @@
+"""The integrate-and-fire neuron."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from nastk.core import mark
+from nastk.core.neuron import FiringConfig, ThresholdNeuron
+
+
+@mark.neuron("if", config=FiringConfig)
+class IF(ThresholdNeuron):
+    """Integrate-and-fire: the membrane sums its input and never leaks.
+
+    ``h[t] = v[t-1] + x[t]``, then firing and reset by :class:`~nastk.core.neuron.FiringConfig`.
+
+    =============================  =======================================================
+    same as                        settings
+    =============================  =======================================================
+    SpikingJelly ``IFNode``        defaults; surrogate ``sigmoid`` (its own default)
+    ... ``v_reset=None``           ``reset="soft"``
+    snnTorch ``Leaky(beta=1)``     ``compare=">", reset="soft", reset_timing="next",
+                                   detach_reset=True``
+    =============================  =======================================================
+    """
+
+    def charge(self, x_BF: Tensor, v_BF: Tensor) -> Tensor:
+        return v_BF + x_BF

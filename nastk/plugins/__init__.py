@@ -1,0 +1,1 @@
+"""Everything else that is a plug-in, one folder a kind."""

@@ -1,0 +1,1 @@
+"""Estimators: costs and scores of a genotype without training it."""

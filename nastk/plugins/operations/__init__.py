@@ -1,0 +1,1 @@
+"""Candidate operations of an edge."""

@@ -1,0 +1,195 @@
+"""Convolutions: synapses that read spikes (or another activation) and give a normalised current."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from nastk.core import mark
+from nastk.core.operation import Operation, Site, fire, over_time
+from nastk.core.types import Face
+
+
+def conv(site: Site, kernel: int, *, stride: int | None = None, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A bias-free convolution, channels kept, padded so that only the stride changes the size."""
+    channels = site.shape.C
+    padding = dilation * (kernel - 1) // 2
+    step = site.stride if stride is None else stride
+    return nn.Conv2d(channels, channels, kernel, step, padding, dilation, groups, bias=False)
+
+
+def norm(site: Site) -> nn.BatchNorm2d:
+    """Batch norm over (T, B, H, W)."""
+    return nn.BatchNorm2d(site.shape.C, affine=site.affine)
+
+
+class ConvNorm(Operation):
+    """One convolution and batch norm; a sub-class names the kernel."""
+
+    kernel: ClassVar[int]
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.block = nn.Sequential(conv(site, self.kernel), norm(site))
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return over_time(self.block, x_TBCHW)
+
+
+@mark.operation("conv_1x1")
+class Conv1x1(ConvNorm):
+    """Convolution 1x1 and batch norm."""
+
+    kernel = 1
+
+
+@mark.operation("conv_3x3")
+class Conv3x3(ConvNorm):
+    """Convolution 3x3 and batch norm."""
+
+    kernel = 3
+
+
+@mark.operation("conv_5x5")
+class Conv5x5(ConvNorm):
+    """Convolution 5x5 and batch norm."""
+
+    kernel = 5
+
+
+class SeparableConv(Operation):
+    """Depthwise and pointwise twice, with an activation between (DARTS ``SepConv``; the first activation is the node's)."""
+
+    kernel: ClassVar[int]
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        channels = site.shape.C
+        self.first = nn.Sequential(conv(site, self.kernel, groups=channels), conv(site, 1, stride=1), norm(site))
+        self.neuron = site.make_neuron()
+        self.second = nn.Sequential(
+            conv(site, self.kernel, stride=1, groups=channels), conv(site, 1, stride=1), norm(site)
+        )
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return over_time(self.second, fire(self.neuron, over_time(self.first, x_TBCHW)))
+
+
+@mark.operation("sep_conv_3x3")
+class SepConv3x3(SeparableConv):
+    """Separable convolution 3x3, applied twice."""
+
+    kernel = 3
+
+
+@mark.operation("sep_conv_5x5")
+class SepConv5x5(SeparableConv):
+    """Separable convolution 5x5, applied twice."""
+
+    kernel = 5
+
+
+class DilatedConv(Operation):
+    """Dilated depthwise and pointwise convolution (DARTS ``DilConv``)."""
+
+    kernel: ClassVar[int]
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        depthwise = conv(site, self.kernel, dilation=2, groups=site.shape.C)
+        self.block = nn.Sequential(depthwise, conv(site, 1, stride=1), norm(site))
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return over_time(self.block, x_TBCHW)
+
+
+@mark.operation("dil_conv_3x3")
+class DilConv3x3(DilatedConv):
+    """Separable convolution 3x3 with dilation 2."""
+
+    kernel = 3
+
+
+@mark.operation("dil_conv_5x5")
+class DilConv5x5(DilatedConv):
+    """Separable convolution 5x5 with dilation 2."""
+
+    kernel = 5
+
+
+class SpikingConvBlock(Operation):
+    """Two convolutions with a neuron between (AutoSNN, Na et al. 2022); with ``shortcut`` the input joins the current."""
+
+    kernel: ClassVar[int]
+    shortcut: ClassVar[bool]
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.first = nn.Sequential(conv(site, self.kernel), norm(site))
+        self.neuron = site.make_neuron()
+        self.second = nn.Sequential(conv(site, self.kernel, stride=1), norm(site))
+        self.around: nn.Module | None = None
+        if self.shortcut:
+            self.around = nn.Sequential(conv(site, 1), norm(site)) if site.stride > 1 else nn.Identity()
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        current = over_time(self.second, fire(self.neuron, over_time(self.first, x_TBCHW)))
+        return current if self.around is None else current + over_time(self.around, x_TBCHW)
+
+
+@mark.operation("scb_3x3")
+class Scb3x3(SpikingConvBlock):
+    """Spiking convolution block 3x3 of AutoSNN."""
+
+    kernel, shortcut = 3, False
+
+
+@mark.operation("scb_5x5")
+class Scb5x5(SpikingConvBlock):
+    """Spiking convolution block 5x5 of AutoSNN."""
+
+    kernel, shortcut = 5, False
+
+
+@mark.operation("srb_3x3")
+class Srb3x3(SpikingConvBlock):
+    """Spiking residual block 3x3 of AutoSNN."""
+
+    kernel, shortcut = 3, True
+
+
+@mark.operation("srb_5x5")
+class Srb5x5(SpikingConvBlock):
+    """Spiking residual block 5x5 of AutoSNN."""
+
+    kernel, shortcut = 5, True
+
+
+class SurrogateConv(Operation):
+    """Convolution 3x3, batch norm and its own neuron with a DHS surrogate of fixed width (SpikeDHS, Che et al. 2022)."""
+
+    reads = Face.VALUE  # it ends in spikes of its own, so no neuron is put behind it
+    width: ClassVar[float]
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.block = nn.Sequential(conv(site, 3), norm(site))
+        self.neuron = site.make_neuron(surrogate={"name": "dhs", "b": self.width})
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        return fire(self.neuron, over_time(self.block, x_TBCHW))
+
+
+@mark.operation("snn_b3")
+class SnnB3(SurrogateConv):
+    """Convolution 3x3 with a neuron of surrogate width 3 (SpikeDHS)."""
+
+    width = 3.0
+
+
+@mark.operation("snn_b5")
+class SnnB5(SurrogateConv):
+    """Convolution 3x3 with a neuron of surrogate width 5 (SpikeDHS)."""
+
+    width = 5.0

@@ -1,0 +1,1 @@
+"""Reporters: who hears the events of a run."""

@@ -1,0 +1,68 @@
+"""The space of DARTS (Liu, Simonyan, Yang, ICLR 2019): eight operations, pre-activation, two edges a node."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nastk.core import mark
+from nastk.core.cells import CellSpace, candidates, part_decisions
+from nastk.core.graph import Cell, Edge, Genotype
+from nastk.core.settings import ModelConfig
+from nastk.core.wiring import TopEdges, full_cell
+
+OPERATIONS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+
+Pick = tuple[str, int]
+
+# Published cells (github.com/quark0/darts, genotypes.py): two picks (operation, source) for each of four nodes.
+PUBLISHED: dict[str, dict[str, tuple[Pick, ...]]] = {
+    "DARTS_V1": {
+        "normal": (
+            ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("skip_connect", 0), ("sep_conv_3x3", 1),
+            ("skip_connect", 0), ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("skip_connect", 2),
+        ),
+        "reduce": (
+            ("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 0),
+            ("max_pool_3x3", 0), ("skip_connect", 2), ("skip_connect", 2), ("avg_pool_3x3", 0),
+        ),
+    },
+    "DARTS_V2": {
+        "normal": (
+            ("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("sep_conv_3x3", 1),
+            ("sep_conv_3x3", 1), ("skip_connect", 0), ("skip_connect", 0), ("dil_conv_3x3", 2),
+        ),
+        "reduce": (
+            ("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 1),
+            ("max_pool_3x3", 0), ("skip_connect", 2), ("skip_connect", 2), ("max_pool_3x3", 1),
+        ),
+    },
+}  # fmt: skip
+
+
+@mark.space("darts-cells")
+class DartsCells(CellSpace):
+    """The DARTS space of eight operations with pre-activation; ReLU and T = 1 unless the run says otherwise."""
+
+    defaults: ClassVar = {"model": {"neuron": "relu", "time_steps": 1}}
+
+    def __init__(self, model: ModelConfig) -> None:
+        operations = candidates(OPERATIONS, model, "space darts-cells")
+        wiring = TopEdges(full_cell(2, 4, operations, range(2, 6)), degree=2)
+        super().__init__("darts-cells", {"normal": wiring, "reduce": wiring}, part_decisions(model, membrane="pre", stem=3))
+
+    def published(self, name: str) -> Genotype:
+        """``DARTS_V1`` or ``DARTS_V2`` with this space's parts; ``KeyError`` for another name."""
+        cells = {}
+        for cell, picks in PUBLISHED[name].items():
+            edges = [Edge(src, 2 + i // 2, op) for i, (op, src) in enumerate(picks)]
+            cells[cell] = Cell(2, edges, range(2, 6))
+        return Genotype(self.name, cells, self.full().parts)
