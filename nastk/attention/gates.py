@@ -27,7 +27,8 @@ def odd(_instance: Any, _attribute: Any, value: int) -> None:
 def means_and_maxima(x_TBCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and maximum of every feature map: two ``(T, B, C)``.
 
-    ``amax`` shares the gradient among equal maxima, which binary and zero maps have plenty of.
+    ``amax`` shares the gradient among equal maxima, which binary and zero maps have plenty of, so it is the same on
+    every device.
     """
     return x_TBCHW.mean(dim=(-2, -1)), x_TBCHW.amax(dim=(-2, -1))
 

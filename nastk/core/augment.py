@@ -30,7 +30,7 @@ def statistics(x_NCHW: Tensor, chunk: int = 2048) -> tuple[Tensor, Tensor]:
     _check(x_NCHW)
     channels = x_NCHW.shape[-3]
     counts_CV = torch.zeros(channels, 256, dtype=torch.int64)
-    for part in x_NCHW.split(chunk):
+    for part in torch.split(x_NCHW, chunk):
         part_CN = part.movedim(-3, 0).reshape(channels, -1)
         counts_CV += torch.stack([torch.bincount(row, minlength=256) for row in part_CN]).cpu()
     values_V = torch.arange(256, dtype=torch.float64) / 255

@@ -21,10 +21,11 @@ LABEL_PT = 8.0
 WIDTH = 10.0
 MARGIN = 0.35
 LANE = (0.30, 1.10)  # least and greatest room for a line to turn, on each side of a band
+STEEP = 0.25  # of a lane, at least, to its climb
 LAST = 0.6  # of a lane, for the two before the output, where no labels are
 LONGEST = 28  # characters of a label
 PORT = math.radians(26)  # between the ends of two lines on a circle, where there is room
-REACH = math.radians(70)  # the steepest end of a line
+REACH = math.radians(58)  # the steepest end of a line
 WIDE, NARROW = frozenset("mwMWGOQ@%&+<>=~#"), frozenset("ijl|.,:;'!I()[] ftr-/\\\"")
 
 
@@ -105,7 +106,7 @@ def layout(cell: Cell) -> Layout:
     low = max(v + half for v, half in zip(down, graph.half, strict=True))
     high = min(v - half for v, half in zip(down, graph.half, strict=True))
     y = [low - v for v in down]
-    width, sides = _columns(graph)
+    width, sides = _columns(graph, y)
     middle = [(left + right) / 2 for left, right in sides]
     spots = [Spot(label, middle[2 * d], y[i]) for i, (label, d) in enumerate(zip(node_labels(cell), graph.depth, strict=True))]
     leave, meet = _ports(graph, spots, y)
@@ -113,6 +114,8 @@ def layout(cell: Cell) -> Layout:
     for i, chain in enumerate(graph.chains):
         first = 2 * graph.depth[chain[0]]
         levels = [(sides[first + k], y[item]) for k, item in enumerate(chain)][1:-1]
+        if graph.band[i] is None:
+            levels.pop()  # nothing stands in the last band
         curve = _curve(spots[chain[0]], leave[i], levels, spots[chain[-1]], meet[i])
         band = graph.band[i]
         if band is None:
@@ -147,17 +150,20 @@ def node_labels(cell: Cell) -> tuple[str, ...]:
     return (*inputs, *(str(node - cell.inputs) for node in cell.inner), "c_k")
 
 
-def _columns(graph: Layered) -> tuple[float, list[tuple[float, float]]]:
+def _columns(graph: Layered, y: Sequence[float]) -> tuple[float, list[tuple[float, float]]]:
     """The width of the drawing, and the left and right side of each layer."""
     wide = [2 * RADIUS if at % 2 == 0 else max([graph.width[i] for i in order] or [0.0]) for at, order in enumerate(graph.layers)]
-    lanes = len(wide) - 1 - 2 * (1 - LAST)
-    width = max(WIDTH, 2 * MARGIN + sum(wide) + lanes * LANE[0])
-    lane = min(LANE[1], (width - 2 * MARGIN - sum(wide)) / lanes)
-    x = (width - sum(wide) - lanes * lane) / 2
+    # room to turn, so that a line that climbs past a circle does not graze it; no labels stand in the last two lanes
+    climb = [max([abs(y[a] - y[b]) for a in order for b in graph.down[a]] or [0.0]) for order in graph.layers[:-1]]
+    least = [max(LANE[0], STEEP * high) * (1.0 if at < len(climb) - 2 else LAST) for at, high in enumerate(climb)]
+    width = max(WIDTH, 2 * MARGIN + sum(wide) + sum(least))
+    grow = min(LANE[1] / LANE[0], (width - 2 * MARGIN - sum(wide)) / sum(least))
+    lanes = [lane * grow for lane in least]
+    x = (width - sum(wide) - sum(lanes)) / 2
     sides = []
-    for at, w in enumerate(wide):
+    for w, lane in zip(wide, [*lanes, 0.0], strict=True):
         sides.append((x, x + w))
-        x += w + (lane if at < len(wide) - 3 else lane * LAST)
+        x += w + lane
     return width, sides
 
 

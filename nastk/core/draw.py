@@ -20,11 +20,11 @@ from nastk.core.errors import OutputError
 from nastk.core.graph import Cell, Edge
 
 DPI = 160
-INK, GREY, LINE = "#1a1a1a", "#595959", "#9a9a9a"
+INK, SLATE, GREY, LINE = "#1a1a1a", "#3A3F47", "#595959", "#9a9a9a"
 # Okabe and Ito, "Color Universal Design" (2008)
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial", "sans-serif"],
     "mathtext.fontset": "dejavusans",
@@ -44,15 +44,15 @@ class Family:
     dashes: tuple[float, ...] = ()
 
 
-CONV = Family("convolution", "#0072B2", "#DCEBF7")
+CONV = Family("convolution", "#0067A8", "#DCEBF7")
 SEPARABLE = Family("separable convolution", "#007F5F", "#D6F0E6")
-DILATED = Family("dilated convolution", "#A8457F", "#F8E1EE")
-POOL = Family("pooling", "#B87400", "#FCEBC8")
-SKIP = Family("skip", "#2F9FD8", "#E6F5FD", (5.0, 2.0))
-ATTENTION = Family("attention", "#D55E00", "#FCE3D4")
+DILATED = Family("dilated convolution", "#B8468C", "#F8E1EE")
+POOL = Family("pooling", "#C28400", "#FCEBC8")
+SKIP = Family("skip", "#2B99D1", "#E6F5FD", (5.0, 2.0))
+ATTENTION = Family("attention", "#9E2F00", "#FCE3D4")
 ABSENT = Family("none", "#7A7A7A", "#F4F4F4", (1.0, 2.0))
 OTHER = Family("other", "#3D3D3D", "#E8E8E8")
-MIXTURE = Family("mixture", "#5B4B9A", "#E7E3F5")
+MIXTURE = Family("mixture", "#3F2A7A", "#E7E3F5")
 FAMILIES = (CONV, SEPARABLE, DILATED, POOL, SKIP, ATTENTION, ABSENT, OTHER, MIXTURE)
 
 _WORDS = (
@@ -86,7 +86,9 @@ def draw_cell(cell: Cell, title: str, stem: Path, subtitle: str = "") -> tuple[P
         kinds = [kind for kind in FAMILIES if any(family(edge) == kind for edge in cell.edges)]
         mixtures = {edge.candidates for edge in cell.edges if len(edge.candidates) > 1}
         notes = _wrap("candidates: " + ", ".join(map(printable, mixtures.pop())), plan.width - 1.0) if len(mixtures) == 1 else []
-        foot = 0.72 + 0.18 * len(notes)
+        half = -(-len(kinds) // 2)
+        legend = [kinds] if sum(map(_swatch, kinds)) < plan.width - 0.5 else [kinds[:half], kinds[half:]]
+        foot = 0.46 + 0.26 * len(legend) + 0.18 * len(notes)
         head = 1.0 if subtitle else 0.8
         height = foot + plan.height + head
         figure = Figure(figsize=(plan.width, height), dpi=DPI, facecolor="white")
@@ -98,7 +100,8 @@ def draw_cell(cell: Cell, title: str, stem: Path, subtitle: str = "") -> tuple[P
         pen.text(plan.width / 2, height - 0.36 - foot, title, 13, INK, room=plan.width - 0.8, weight="bold")
         if subtitle:
             pen.text(plan.width / 2, height - 0.62 - foot, subtitle, 9, GREY, room=plan.width - 0.8)
-        pen.legend(kinds, plan.width / 2, 0.3 + 0.18 * len(notes) - foot)
+        for row, part in enumerate(reversed(legend)):
+            pen.legend(part, plan.width / 2, 0.3 + 0.26 * row + 0.18 * len(notes) - foot)
         for row, note in enumerate(notes):
             pen.text(plan.width / 2, 0.12 + 0.18 * (len(notes) - 1 - row) + 0.06 - foot, note, 7.5, GREY)
         return _save(figure, stem, title)
@@ -113,15 +116,17 @@ def draw_curves(
     """
     with _style():
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-        figure = Figure(figsize=(8.0, 4.5), dpi=DPI, facecolor="white", layout="constrained")
+        figure = Figure(figsize=(8.0, 4.5), dpi=DPI, facecolor="white", layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
         axes = figure.add_subplot()
         for i, (name, points) in enumerate(series.items()):
             kept = [(x, y if math.isfinite(y) else math.nan) for x, y in points if math.isfinite(x)]
-            marker = MARKERS[i % len(MARKERS)]
-            look = {"color": CYCLE[i % len(CYCLE)], "marker": marker, "markersize": 4.5, "markevery": max(1, len(kept) // 12)}
+            look: dict[str, Any] = {"color": CYCLE[i % len(CYCLE)], "marker": MARKERS[i % len(MARKERS)], "markersize": 4.5}
             style = ("-", "--", ":")[i // len(CYCLE) % 3]
-            axes.plot([x for x, _ in kept], [y for _, y in kept], style, linewidth=1.8, label=_literal(name), **look)
+            sparse = max(1, len(kept) // 12)
+            x, y = [x for x, _ in kept], [y for _, y in kept]
+            axes.plot(x, y, style, linewidth=1.8, label=_literal(name), markevery=sparse, **look)
         axes.set_title(_literal(title), loc="left", fontsize=12, fontweight="bold", color=INK, pad=12)
         axes.set_xlabel(_literal(xlabel), color=INK)
         axes.set_ylabel(_literal(ylabel), color=INK)
@@ -154,25 +159,26 @@ class _Pen:
         """Lines with their heads, then the labels above all lines."""
         from matplotlib.patches import FancyBboxPatch
 
-        for route in sorted(plan.routes, key=lambda route: route.edge is not None):
-            self.line(route)
+        ranked = sorted(plan.routes, key=lambda route: route.edge is not None)
+        for rank, route in enumerate(ranked):
+            self.line(route, 2 + rank / len(ranked))
         for route in plan.routes:
             if route.edge is None or route.box is None:
                 continue
             kind, box, round_ = family(route.edge), route.box, 0.07
             corner = (box.x - box.width / 2, box.y - box.height / 2 + self.foot)
             shape = f"round,pad=0,rounding_size={round_}"
-            look = {"facecolor": kind.tint, "edgecolor": kind.colour, "linewidth": 1.0, "zorder": 5}
+            look: dict[str, Any] = {"facecolor": kind.tint, "edgecolor": kind.colour, "linewidth": 1.0, "zorder": 5}
             self.axes.add_patch(FancyBboxPatch(corner, box.width, box.height, boxstyle=shape, **look))
             self.text(box.x, box.y, route.text, LABEL_PT, INK)
 
-    def line(self, route: Route) -> None:
-        """A curve, and a head that points into the circle it meets."""
+    def line(self, route: Route, z: float) -> None:
+        """A curve with a white rim, so that crossings can be read, and a head that points into the circle it meets."""
         from matplotlib.patches import PathPatch, Polygon
         from matplotlib.path import Path as Curve
 
         kind = family(route.edge) if route.edge else None
-        colour, width, z = (kind.colour, 1.5, 3) if kind else (LINE, 0.9, 2)
+        colour, width = (kind.colour, 1.5) if kind else (LINE, 0.9)
         length, half = (0.12, 0.048) if kind else (0.09, 0.036)
         points = [(x, y + self.foot) for x, y in route.curve]
         (x, y), (before_x, before_y) = points[-1], points[-2]
@@ -180,11 +186,13 @@ class _Pen:
         u = ((before_x - x) / away, (before_y - y) / away)
         neck = (x + length * u[0], y + length * u[1])
         points[-1] = (x + 0.8 * length * u[0], y + 0.8 * length * u[1])  # the line ends within its head
+        curve = Curve(points, [Curve.MOVETO] + [Curve.CURVE4] * (len(points) - 1))
         dashes = (0, kind.dashes) if kind and kind.dashes else "solid"
-        look = {"edgecolor": colour, "linewidth": width, "linestyle": dashes, "zorder": z, "capstyle": "butt"}
-        self.axes.add_patch(PathPatch(Curve(points, [Curve.MOVETO] + [Curve.CURVE4] * (len(points) - 1)), fill=False, **look))
+        for ink, thick, dash in (("white", width + 2.0, "solid"), (colour, width, dashes)):
+            look: dict[str, Any] = {"edgecolor": ink, "linewidth": thick, "linestyle": dash, "zorder": z, "capstyle": "butt"}
+            self.axes.add_patch(PathPatch(curve, fill=False, **look))
         wings = [(neck[0] - half * u[1], neck[1] + half * u[0]), (x, y), (neck[0] + half * u[1], neck[1] - half * u[0])]
-        self.axes.add_patch(Polygon(wings, closed=True, facecolor=colour, linewidth=0, zorder=z))
+        self.axes.add_patch(Polygon(wings, closed=True, facecolor=colour, linewidth=0, zorder=3))
 
     def spots(self, plan: Layout, inputs: int) -> None:
         """The nodes: inputs and the output dark, inner nodes light."""
@@ -192,7 +200,8 @@ class _Pen:
 
         for i, spot in enumerate(plan.spots):
             inner = inputs <= i < len(plan.spots) - 1
-            look = {"facecolor": "white" if inner else "#3A3F47", "edgecolor": "#3A3F47", "linewidth": 1.4, "zorder": 4}
+            fill = "white" if inner else SLATE
+            look: dict[str, Any] = {"facecolor": fill, "edgecolor": SLATE, "linewidth": 1.4, "zorder": 4}
             self.axes.add_patch(Circle((spot.x, spot.y + self.foot), spot.radius, **look))
             if inner or spot.label == "in":
                 self.text(spot.x, spot.y, spot.label, 9.5, INK if inner else "white")
@@ -203,14 +212,18 @@ class _Pen:
         """One row of families about ``x``."""
         from matplotlib.patches import FancyBboxPatch
 
-        widths = [0.36 + text_width(kind.name, 8) + 0.3 for kind in kinds]
-        x -= (sum(widths) - 0.3) / 2
-        for kind, width in zip(kinds, widths, strict=True):
-            look = {"facecolor": kind.tint, "edgecolor": kind.colour, "linewidth": 1.0}
+        x -= (sum(map(_swatch, kinds)) - 0.3) / 2
+        for kind in kinds:
+            look: dict[str, Any] = {"facecolor": kind.tint, "edgecolor": kind.colour, "linewidth": 1.0}
             shape = "round,pad=0,rounding_size=0.04"
             self.axes.add_patch(FancyBboxPatch((x, y - 0.07 + self.foot), 0.26, 0.14, boxstyle=shape, **look))
             self.text(x + 0.34, y, kind.name, 8, INK, ha="left")
-            x += width
+            x += _swatch(kind)
+
+
+def _swatch(kind: Family) -> float:
+    """The width of a family in the legend, with the gap after it."""
+    return 0.36 + 0.94 * text_width(kind.name, 8) + 0.3
 
 
 def _literal(text: str) -> str:
@@ -235,8 +248,8 @@ def _style() -> Iterator[None]:
     """Matplotlib's defaults and our style, whatever the user has set; the user's settings come back afterwards."""
     import matplotlib as mpl
 
-    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
-    with mpl.rc_context({**defaults, **STYLE}):
+    chosen: Any = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"} | STYLE
+    with mpl.rc_context(chosen):
         yield
 
 

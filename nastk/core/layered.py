@@ -10,7 +10,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise, permutations, product
+from itertools import accumulate, islice, pairwise, permutations, product
 
 from nastk.core.graph import Cell
 
@@ -18,7 +18,7 @@ Orders = list[list[int]]
 
 RADIUS = 0.22  # of a node's circle; all lengths are inches
 LABEL_HEIGHT = 0.25
-STARTS = 32
+STARTS = 64
 STIFF = 6.0  # how much a line keeps to its own mean height, against 1 for a neighbour
 
 
@@ -32,9 +32,7 @@ def depths(cell: Cell) -> list[int]:
 
 def spread(wanted: Sequence[float], gaps: Sequence[float]) -> list[float]:
     """The places nearest to the wanted ones (least squares) whose steps are at least ``gaps``: isotonic regression."""
-    shift = [0.0]
-    for gap in gaps:
-        shift.append(shift[-1] + gap)
+    shift = [0.0, *accumulate(gaps)][: len(wanted)]
     blocks: list[tuple[float, int]] = []  # sum and count, of rising means
     for want, offset in zip(wanted, shift, strict=True):
         blocks.append((want - offset, 1))
@@ -68,7 +66,7 @@ class Layered:
         self.band: list[int | None] = [*self._bands(cell), *[None] * len(cell.outputs)]
         ends = [(e.src, e.dst) for e in cell.edges] + [(node, self.nodes - 1) for node in cell.outputs]
         sizes = [*widths, *[0.0] * len(cell.outputs)]
-        self.chains = [self._chain(*end, *label) for end, *label in zip(ends, sizes, self.band, strict=True)]
+        self.chains = [self._chain(*end, width, band) for end, width, band in zip(ends, sizes, self.band, strict=True)]
 
     def _item(self, layer: int, half: float, width: float = 0.0) -> int:
         self.layers[layer].append(len(self.half))
@@ -107,21 +105,23 @@ class Layered:
 
 
 def rows(graph: Layered) -> list[float]:
-    """The ``y`` (downwards) of each item: of the order with the fewest crossings, the least bent lines, sorted nodes."""
+    """The ``y`` (downwards) of each item: few crossings first, then lines with few bends, then nodes in their order."""
     tried: dict[str, tuple[int, Orders]] = {}
     for orders in islice(_starts(graph), STARTS if len(graph.half) < 250 else 3):
         _improve(graph, orders)
         tried[str(orders)] = (_crossings(graph, orders), orders)
     fewest = min(count for count, _ in tried.values())
     best: tuple[float, list[float]] | None = None
-    straight = [orders for count, orders in tried.values() if count == fewest]
-    for orders in straight + [[order[::-1] for order in orders] for orders in straight]:
+    for crossings, orders in (found for found in tried.values() if found[0] <= fewest + 1):
         y = _heights(graph, orders)
         bends = sum(weight * abs(y[a] - y[b]) for (a, b), weight in graph.weight.items())
         columns = [[item for item in order if item < graph.nodes] for order in orders]
-        turned = sum(a > b for column in columns for i, b in enumerate(column) for a in column[:i])
-        if best is None or bends + 0.5 * turned < best[0] - 1e-6:
-            best = (bends + 0.5 * turned, y)
+        pairs = [(a, b) for column in columns for i, b in enumerate(column) for a in column[:i]]
+        turned = sum(a > b for a, b in pairs)
+        for score, places in ((turned, y), (len(pairs) - turned, [-v for v in y])):
+            total = bends + crossings + 0.5 * score
+            if best is None or total < best[0] - 1e-6:
+                best = (total, places)
     assert best is not None
     return best[1]
 
@@ -195,17 +195,22 @@ def _heights(graph: Layered, orders: Orders) -> list[float]:
 
 
 def _straighten(graph: Layered, walk: Sequence[tuple[list[int], list[float]]], y: list[float]) -> None:
-    """Give all items of a line one height wherever their neighbours in the layers leave room for it; in place."""
+    """Give the items of a line one height, or the fewest steps that their neighbours in the layers leave; in place."""
     above: dict[int, tuple[int, float]] = {}
     below: dict[int, tuple[int, float]] = {}
     for order, gap in walk:
         for a, b, room in zip(order, order[1:], gap, strict=False):
             above[b], below[a] = (a, room), (b, room)
     for chain in graph.chains * 6:
-        line = chain[1:-1]
-        low = max([-math.inf, *(y[above[v][0]] + above[v][1] for v in line if v in above)])
-        high = min([math.inf, *(y[below[v][0]] - below[v][1] for v in line if v in below)])
-        if low <= high:
-            level = min(max(sum(y[v] for v in line) / len(line), low), high)
-            for item in line:
+        runs: list[tuple[float, float, list[int]]] = []
+        for v in chain[1:-1]:
+            low = y[above[v][0]] + above[v][1] if v in above else -math.inf
+            high = y[below[v][0]] - below[v][1] if v in below else math.inf
+            if runs and max(low, runs[-1][0]) <= min(high, runs[-1][1]):
+                runs[-1] = (max(low, runs[-1][0]), min(high, runs[-1][1]), [*runs[-1][2], v])
+            else:
+                runs.append((low, high, [v]))
+        for low, high, run in runs:
+            level = min(max(sum(y[v] for v in run) / len(run), low), high)
+            for item in run:
                 y[item] = level

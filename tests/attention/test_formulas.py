@@ -110,6 +110,22 @@ def test_formula(name: str, chosen: dict[str, Scalar], shape: Shape, seed: int) 
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(("name", "chosen"), ATTENTIONS)
+@pytest.mark.parametrize("shape", [Shape(1, 1, 1, 1), Shape(2, 3, 2, 3)])
+def test_gradients_are_those_of_the_formula(name: str, chosen: dict[str, Scalar], shape: Shape) -> None:
+    """Of the input, through the gates too, and of every weight: against finite differences."""
+    generator = torch.Generator().manual_seed(5)
+    module = AttentionPart.named(name, **chosen).build(shape).double()
+    keys = [key for key, _ in module.named_parameters()]
+    weights = [torch.randn(w.shape, generator=generator, dtype=w.dtype, requires_grad=True) for w in module.parameters()]
+    x = torch.randn(shape.T, 2, *shape[1:], generator=generator, dtype=torch.float64, requires_grad=True)
+
+    def apply(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(module, dict(zip(keys, weights, strict=True)), x)
+
+    assert torch.autograd.gradcheck(apply, (x, *weights))
+
+
 def test_tcsa_closes_with_a_relu_when_asked_to() -> None:
     shape = Shape(3, 4, 5, 5)
     plain = AttentionPart.named("tcsa").build(shape)
