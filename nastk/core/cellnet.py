@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,15 +50,23 @@ class Material:
         return Site(shape, stride, self.affine, self.neuron, self.attention)
 
 
-class Faces(NamedTuple):
-    """The two faces of a node: the sum of its arrivals, and the neuron's answer. One tensor where nodes fire at once."""
+class Faces:
+    """The two faces of a node: the sum of its arrivals, and its neuron's answer, computed when it is first read.
 
-    value: Tensor
-    activation: Tensor
+    Where nodes fire at once (or not at all) both faces are one tensor, and there is no ``neuron``.
+    """
+
+    def __init__(self, value: Tensor, neuron: nn.Module | None = None) -> None:
+        self.value, self._neuron = value, neuron
+        self._activation: Tensor | None = None
 
     def face(self, which: Face) -> Tensor:
         """The tensor that an operation reads."""
-        return self.value if which is Face.VALUE else self.activation
+        if which is Face.VALUE or self._neuron is None:
+            return self.value
+        if self._activation is None:
+            self._activation = fire(self._neuron, self.value)
+        return self._activation
 
 
 class Preprocess(nn.Module):
@@ -86,13 +94,13 @@ class EdgeModule(nn.Module):
 
     def __init__(self, edge: Edge, site: Site, material: Material) -> None:
         super().__init__()
-        names = [op for op in edge.candidates if op != NONE or edge.op == NONE]
+        names = [op for op in edge.candidates if op != NONE or edge.op == NONE]  # in a mixture, none is not computed
         self.ops = nn.ModuleDict({op: registry().load(Kind.OPERATION, op, f"edge {edge.src}->{edge.dst}")(site) for op in names})
         self.fires = nn.ModuleDict()
         if material.membrane == "op":
             self.fires.update({op: site.make_neuron() for op, module in self.ops.items() if module.reads is Face.ACTIVATION})
         self.attention: nn.Module | None = None
-        if material.location in ("after_every", "both"):
+        if material.location in ("after_every", "both") and edge.op != NONE:
             self.attention = site.make_attention(site.out)
 
     def operate(self, op: str, faces: Faces) -> Tensor:
@@ -100,6 +108,12 @@ class EdgeModule(nn.Module):
         module = self.ops[op]
         out: Tensor = module(faces.face(module.reads))
         return fire(self.fires[op], out) if op in self.fires else out  # type: ignore[arg-type]
+
+
+def edge_site(edge: Edge, inputs: int, planned: LayerPlan, material: Material) -> Site:
+    """Where an edge of a layer stands: in a reduction, the edges that leave an input halve the size."""
+    outer = material.site(planned.shape, planned.stride)
+    return outer if edge.src < inputs else material.site(outer.out)
 
 
 class CellModule(nn.Module):
@@ -112,34 +126,23 @@ class CellModule(nn.Module):
         super().__init__()
         self.cell, self.membrane = cell, material.membrane
         self.drop_path, self.skip_dropout = 0.0, 0.0
-        stride = 2 if planned.reduction else 1
-        inner = material.site(planned.shape, stride).out
+        inner = material.site(planned.shape, planned.stride).out
         self.inner_shape = inner
         self.feeds = nn.ModuleList([Preprocess(feed, material.site(planned.shape), material.membrane) for feed in planned.feeds])
         self.edges = nn.ModuleDict()
         for edge in cell.edges:
-            from_input = edge.src < cell.inputs
-            site = material.site(planned.shape, stride) if from_input else material.site(inner)
-            self.edges[f"{edge.src}_{edge.dst}"] = EdgeModule(edge, site, material)
-        self.nodes = nn.ModuleDict({str(n): material.site(inner).make_neuron() for n in range(cell.nodes) if self._fires(n)})
+            self.edges[f"{edge.src}_{edge.dst}"] = EdgeModule(edge, edge_site(edge, cell.inputs, planned, material), material)
+        firing = {"node": cell.inner, "pre": range(cell.nodes), "op": range(0)}[material.membrane]
+        self.nodes = nn.ModuleDict({str(node): material.site(inner).make_neuron() for node in firing})
         self.attention: nn.Module | None = None
         if material.location in ("end", "both"):
             self.attention = material.site(inner).make_attention(inner._replace(C=inner.C * len(cell.outputs)))
 
-    def _fires(self, node: int) -> bool:
-        if self.membrane == "node":
-            return node >= self.cell.inputs
-        leaving = [module for key, module in self.edges.items() if key.startswith(f"{node}_")]
-        read = any(op.reads is Face.ACTIVATION for edge in leaving for op in edge.ops.values())  # type: ignore[union-attr]
-        return self.membrane == "pre" and read
-
     def faces(self, node: int, total: Tensor) -> Faces:
         """Both faces of a node from the sum of its arrivals."""
-        key = str(node)
-        if key not in self.nodes:
-            return Faces(total, total)
-        fired = fire(self.nodes[key], total)  # type: ignore[arg-type]
-        return Faces(total, fired) if self.membrane == "pre" else Faces(fired, fired)
+        if self.membrane == "pre":
+            return Faces(total, self.nodes[str(node)])
+        return Faces(fire(self.nodes[str(node)], total) if self.membrane == "node" else total)
 
     def forward(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None = None) -> Tensor:
         """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``."""
@@ -147,7 +150,7 @@ class CellModule(nn.Module):
 
     def run(self, ready: Sequence[Tensor], mixing_EO: Tensor | None = None) -> Tensor:
         """:meth:`forward` behind the preprocessing: inputs of the cell's own width and scale."""
-        start = [self.faces(i, x) for i, x in enumerate(ready)] if self.membrane == "pre" else [Faces(x, x) for x in ready]
+        start = [self.faces(i, x) if self.membrane == "pre" else Faces(x) for i, x in enumerate(ready)]
         tensors = _Tensors(self, ready[0])
         algebra: Algebra[Faces] = tensors if mixing_EO is None else Mixed(tensors, rows(self.cell, list(mixing_EO)))
         out = fold(self.cell, algebra, start).value
@@ -171,7 +174,7 @@ class _Tensors(Algebra[Faces]):
             out = _drop_path(out, self.module.drop_path)
         if self.module.training and self.module.skip_dropout > 0 and edge.op == "skip_connect":
             out = F.dropout(out, self.module.skip_dropout)
-        return Faces(out, out)
+        return Faces(out)
 
     def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Faces]]) -> Faces:
         del edge
@@ -179,14 +182,14 @@ class _Tensors(Algebra[Faces]):
         total = weight * first.value
         for weight, contribution in rest:
             total = total + weight * contribution.value
-        return Faces(total, total)
+        return Faces(total)
 
     def arrive(self, edge: Edge, value: Faces) -> Faces:
         attention = self._edge(edge).attention
         if attention is None:
             return value
         out = attention(value.value)
-        return Faces(out, out)
+        return Faces(out)
 
     def join(self, node: int, arrivals: Sequence[Faces]) -> Faces:
         if not arrivals:
@@ -199,7 +202,7 @@ class _Tensors(Algebra[Faces]):
 
     def output(self, values: Sequence[Faces]) -> Faces:
         out = torch.cat([faces.value for faces in values], dim=2)
-        return Faces(out, out)
+        return Faces(out)
 
 
 def _drop_path(x_TBCHW: Tensor, probability: float) -> Tensor:

@@ -106,13 +106,15 @@ class CellSpace(Relaxable):
 
     @property
     def searches_layers(self) -> bool:
-        """Whether the path of layers is searched."""
-        return any(d.name == LAYERS and len(d.options) > 1 for d in self.parts)
+        """Whether the path of layers is searched: paths of one length. A choice of the number of cells is an open part."""
+        lengths = [len(str(dict(option)[LAYERS])) for d in self.parts if d.name == LAYERS for option in d.options]
+        return len(lengths) > 1 and len(set(lengths)) == 1
 
     @property
     def open_parts(self) -> tuple[str, ...]:
         """The searched parts that a relaxation does not cover: all but the path of layers."""
-        return tuple(d.name for d in self.parts if len(d.options) > 1 and d.name != LAYERS)
+        covered = (LAYERS,) if self.searches_layers else ()
+        return tuple(d.name for d in self.parts if len(d.options) > 1 and d.name not in covered)
 
     def full(self) -> Genotype:
         parts = dict(pair for part in self.parts for pair in part.options[0])

@@ -99,6 +99,10 @@ class ExecutorPart(Part):
     kind = Kind.EXECUTOR
 
 
+class EstimatorPart(Part):
+    kind = Kind.ESTIMATOR
+
+
 @frozen
 class Options(Generic[T]):
     """A value that is fixed (one option, the default) or searched: ``2`` or ``{ choices = [1, 2, 4] }``."""

@@ -66,6 +66,10 @@ class SpikeCounter:
         """Say how many images the counted forward passes had."""
         self._images += images
 
+    def cut(self) -> None:
+        """Keep the counts and let go of the graphs behind them."""
+        self._spikes = {cell: spikes.detach() for cell, spikes in self._spikes.items()}
+
     def nos(self) -> Tensor:
         """Spikes an image, all neurons, all time steps."""
         return torch.stack(list(self._spikes.values())).sum() / max(self._images, 1)
@@ -74,12 +78,12 @@ class SpikeCounter:
         """``{"total", "cells"}`` in spikes an image; ``None`` for a network without spiking neurons."""
         if not self.neurons or not self._images:
             return None
-        cells = [float(self._spikes.get(cell, torch.zeros(()))) / self._images for cell in self.cells]
-        return {"total": float(self.nos()), "cells": cells}
+        cells = [float(self._spikes.get(cell, torch.zeros(())).detach()) / self._images for cell in self.cells]
+        return {"total": float(self.nos().detach()), "cells": cells}
 
     def firing_rate(self) -> float | None:
         """Share of (neuron, time step) pairs that fire."""
-        return float(self.nos()) * self._images / self._sites if self._sites else None
+        return float(self.nos().detach()) * self._images / self._sites if self._sites else None
 
 
 def _cell_number(name: str) -> int | None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from attrs import evolve, frozen
 from torch import Tensor, nn
 
-from nastk.core.cellnet import CellModule, EdgeModule, Material
+from nastk.core.cellnet import EdgeModule, Material, edge_site
 from nastk.core.counting import dense_operations
-from nastk.core.graph import Algebra, Cell, Edge, Genotype, fold
+from nastk.core.graph import NONE, Algebra, Edge, Genotype
 from nastk.core.layout import LayerPlan, plan
 from nastk.core.network import Network
+from nastk.core.operation import Site
 from nastk.core.relax import Mixed, rows
 from nastk.core.types import Shape
 
@@ -91,13 +92,71 @@ class Additive(Expected):
 
     def _total(self, genotype: Genotype, sample: Shape, classes: int, weights: Mapping[str, Tensor] | None) -> Any:
         material = Material.of(genotype, affine=True)
-        shape = sample._replace(T=int(genotype.part("time_steps")))
-        layers = plan(genotype, shape)
-        total = self._outside(genotype, sample, shape, classes)
-        for layer in layers:
+        bare = evolve(genotype, cells={name: evolve(cell, edges=()) for name, cell in genotype.cells})
+        total: Any = _cost_without_edges(type(self).measure, bare, sample, classes)
+        for layer in plan(genotype, sample._replace(T=int(genotype.part("time_steps")))):
             cell = genotype.cell(layer.cell)
-            costs: Algebra[Any] = _Costs(type(self), material, layer, cell)
+            costs: Algebra[Cost] = _Costs(type(self).measure, material, layer, cell.inputs)
             if weights is not None:
                 costs = Mixed(costs, rows(cell, list(weights[layer.cell])))
-            total = total + fold(cell, costs, [0.0] * cell.inputs)
+            for edge in cell.edges:  # a cost is a sum over edges, whatever flows between them
+                total = total + costs.arrive(edge, costs.apply(edge, Cost(0.0, 0.0))).value
         return total
+
+
+@lru_cache(maxsize=64)
+def _cost_without_edges(measure: Measure, bare: Genotype, sample: Shape, classes: int) -> float:
+    """The cost of what no edge holds: the network whose cells have no edges, measured whole."""
+    with torch.device("meta"):
+        network = Network(bare, sample, classes)
+    return measure(network, (sample.T, 1, *sample[1:]))
+
+
+class Cost(NamedTuple):
+    """The cost of an edge's operations, and how much of the edge is there (the weight that is not on ``none``)."""
+
+    value: Any
+    presence: Any
+
+
+@lru_cache(maxsize=4096)
+def _edge_costs(measure: Measure, op: str, site: Site, material: Material) -> tuple[float, float]:
+    """The cost of one operation (with the neuron behind it), and of the attention, at one place."""
+    with torch.device("meta"):
+        module = EdgeModule(Edge(0, 1, op), site, material)
+    shape, out = (site.shape.T, 1, *site.shape[1:]), (site.out.T, 1, *site.out[1:])
+    operations = measure(module.ops[op], shape) + sum(measure(neuron, out) for neuron in module.fires.values())
+    return operations, 0.0 if module.attention is None else measure(module.attention, out)
+
+
+class _Costs(Algebra[Cost]):
+    """Costs as an algebra of edges: an operation costs what it measures, attention what share of the edge is there."""
+
+    def __init__(self, measure: Measure, material: Material, layer: LayerPlan, inputs: int) -> None:
+        self.measure, self.material, self.layer, self.inputs = measure, material, layer, inputs
+
+    def _measured(self, edge: Edge) -> tuple[float, float]:
+        site = edge_site(edge, self.inputs, self.layer, self.material)
+        return _edge_costs(self.measure, edge.op, site, self.material)
+
+    def apply(self, edge: Edge, value: Cost) -> Cost:
+        del value
+        return Cost(0.0, 0.0) if edge.op == NONE else Cost(self._measured(edge)[0], 1.0)
+
+    def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Cost]]) -> Cost:
+        del edge
+        return Cost(sum(w * cost.value for w, cost in weighted), sum(w * cost.presence for w, cost in weighted))
+
+    def arrive(self, edge: Edge, value: Cost) -> Cost:
+        one = next((op for op in edge.candidates if op != NONE), NONE)
+        if one == NONE:
+            return value
+        attention = self._measured(evolve(edge, op=one))[1]
+        return Cost(value.value + value.presence * attention, value.presence)
+
+    def join(self, node: int, arrivals: Sequence[Cost]) -> Cost:
+        del node
+        return Cost(sum(a.value for a in arrivals), 1.0)
+
+    def output(self, values: Sequence[Cost]) -> Cost:
+        return Cost(sum(v.value for v in values), 1.0)

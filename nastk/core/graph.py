@@ -17,6 +17,8 @@ from nastk.core.types import Pairs, Scalar
 
 SCHEMA = 1
 NONE = "none"
+MOST_NODES = 10_000
+"""Nodes of a cell that is read from a document: a number above is damage, and would only fill the memory."""
 V = TypeVar("V")
 
 
@@ -60,6 +62,8 @@ class Cell:
             raise SchemaError("An edge must not end in an input of the cell.")
         if any(node < 0 for node in self.outputs):
             raise SchemaError("A cell's outputs are node numbers, 0 or above.")
+        if len({(edge.src, edge.dst) for edge in self.edges}) < len(self.edges):
+            raise SchemaError("A cell has at most one edge from one node to another.")
 
     @property
     def nodes(self) -> int:
@@ -185,6 +189,8 @@ class Genotype:
         try:
             cells = {_text(name): _cell_from_dict(cell) for name, cell in document["cells"].items()}
             genotype: Genotype = Genotype(_text(document["space"]), cells, _checked_parts(document["parts"]))
+        except SchemaError as error:
+            raise SchemaError(f"{source} is no genotype: {error}") from error
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise SchemaError(f"{source} is no genotype: {type(error).__name__}: {error}") from error
         if document.get("digest", genotype.digest) != genotype.digest:
@@ -217,4 +223,7 @@ def _cell_to_dict(cell: Cell) -> dict[str, Any]:
 
 def _cell_from_dict(document: Any) -> Cell:
     edges = [Edge(_integer(src), _integer(dst), _text(op)) for src, dst, op in document["edges"]]
-    return Cell(_integer(document["inputs"]), edges, tuple(_integer(node) for node in document["outputs"]))
+    cell = Cell(_integer(document["inputs"]), edges, tuple(_integer(node) for node in document["outputs"]))
+    if cell.nodes > MOST_NODES:
+        raise SchemaError(f"A cell has at most {MOST_NODES} nodes, this one {cell.nodes}.")
+    return cell

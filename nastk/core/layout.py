@@ -87,6 +87,11 @@ class LayerPlan:
     shape: Shape
     feeds: tuple[Feed, ...]
 
+    @property
+    def stride(self) -> int:
+        """The stride of the edges that leave the cell's inputs."""
+        return 2 if self.reduction else 1
+
 
 def cell_of_layer(genotype: Genotype, layer: int, reduction: bool) -> str:
     """The name of the cell that a layer uses: its own number, the one shared cell, or ``normal`` / ``reduce``."""
@@ -103,7 +108,9 @@ def plan(genotype: Genotype, shape: Shape) -> tuple[LayerPlan, ...]:
     Raises :class:`SchemaError` for a path that is none, :class:`ShapeError` when an image is too small for it.
     """
     path = str(genotype.part("layers"))
-    if not path.isdigit() or any(b not in (a, a + 1) for a, b in zip([0, *map(int, path)], map(int, path), strict=False)):
+    if not (path.isascii() and path.isdigit()) or any(
+        b not in (a, a + 1) for a, b in zip([0, *map(int, path)], map(int, path), strict=False)
+    ):
         raise SchemaError(f"The genotype's layers {path!r} are no path: each scale must equal the one before or be one above.")
     width, time = int(genotype.part("channels")), int(genotype.part("time_steps"))
     before = last = (width * int(genotype.part("stem")), 0)  # (channels, scale) of the two preceding outputs

@@ -64,7 +64,7 @@ def over_time(module: Callable[[Tensor], Tensor], x_TBCHW: Tensor) -> Tensor:
     return module(x_TBCHW.flatten(0, 1)).unflatten(0, x_TBCHW.shape[:2])
 
 
-def fire(neuron: Neuron[Any], x_TBCHW: Tensor) -> Tensor:
+def fire(neuron: nn.Module, x_TBCHW: Tensor) -> Tensor:
     """A neuron's output over a whole sequence, from rest."""
     z_TBCHW: Tensor = neuron(x_TBCHW)[0]
     return z_TBCHW

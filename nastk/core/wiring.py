@@ -116,8 +116,9 @@ class TopEdges(Wiring):
         ranked = [self.operations.index(op) for op in self.ranking or self.chosen_from]
         kept: list[Edge] = []
         for rows in edges_by_target(self.full):
-            strongest = sorted(rows, key=lambda row: (-weights_EO[row[0], ranked].max(), row[0]))
-            for row, edge in strongest[: self.degree]:
+            # At a tie the best of all operations decides, so that one-hot weights of a skip give back its edge.
+            strength = {row: (-weights_EO[row, ranked].max(), -weights_EO[row, allowed].max(), row) for row, _ in rows}
+            for row, edge in sorted(rows, key=lambda pair: strength[pair[0]])[: self.degree]:
                 best = allowed[int(np.argmax(weights_EO[row, allowed]))]
                 kept.append(Edge(edge.src, edge.dst, self.operations[best]))
         return evolve(self.full, edges=kept)

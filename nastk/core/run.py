@@ -1,0 +1,261 @@
+"""A run: search, derive, retrain from scratch, open the test data once, report. Each stage is also a command."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nastk.core.device import device_of
+from nastk.core.errors import NastkError, OutputError
+from nastk.core.events import Event, Notice, Reporter, RunDone, RunStarted, StageDone, StageStarted, StepDone
+from nastk.core.graph import Genotype
+from nastk.core.manifest import config_of, manifest
+from nastk.core.network import Network
+from nastk.core.registry import registry
+from nastk.core.result import draw_result, operations, test_figures
+from nastk.core.runfile import Source, configure
+from nastk.core.search import check_fit
+from nastk.core.search import search as search_loop
+from nastk.core.seeds import seeded
+from nastk.core.settings import RunConfig
+from nastk.core.store import RunDirectory
+from nastk.core.strategy import SearchContext, Strategy
+from nastk.core.task import Task
+from nastk.core.testset import test_batches
+from nastk.core.training import Trainer, TrainState
+from nastk.core.training import evaluate as score
+from nastk.core.types import Kind, Split
+
+RESULT = "result.json"
+
+
+class Run:
+    """One run, stage by stage; every stage goes on from its last checkpoint.
+
+    Building it checks all that can be checked before anything is written: data, space, strategy, device, sizes.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.device = device_of(config.device)
+        self.space = config.space.build(config.model)
+        self.strategy: Strategy[Any] = config.strategy.build()
+        self.dataset = config.dataset.build()
+        self.task = Task(self.dataset, config.split, config.seed, self.device)
+        self.context = SearchContext(self.space, self.task, config, config.executor.build(), self.emit)
+        check_fit(self.strategy, self.context)
+        self.reporters: list[Reporter] = []
+        self.store = RunDirectory(Path())
+        self.result: dict[str, Any] = {}
+
+    def emit(self, event: Event) -> None:
+        """Tell every reporter. Only a full or read-only disk ends the run; any other failure in one silences it."""
+        for reporter in list(self.reporters):
+            try:
+                reporter.hear(event)
+            except OutputError:
+                raise
+            except Exception as error:  # a broken reporter must not cost a search
+                self.reporters.remove(reporter)
+                self.emit(Notice(f"The reporter {type(reporter).__name__} failed and is off: {type(error).__name__}: {error}"))
+        registry().hooks.hook.nastk_event(event=event)
+
+    @contextmanager
+    def writing(self, store: RunDirectory, reporters: Sequence[str], resumed: bool) -> Iterator[None]:
+        """Bind the run to its directory and open the reporters."""
+        self.store = store
+        if not resumed:
+            store.write_toml("manifest.toml", manifest(self.config, self.device))
+        self.result = self._summary()
+        if (store.path / RESULT).is_file():
+            self.result |= json.loads(store.read(RESULT))
+        self.reporters = [registry().load(Kind.REPORTER, name, "reporters")(store.path) for name in reporters]
+        try:
+            self.emit(RunStarted(store.path, self.result, resumed))
+            yield
+        finally:
+            for reporter in self.reporters:
+                reporter.close()
+
+    def _summary(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "status": "started",
+            "strategy": config.strategy.name,
+            "space": config.space.name,
+            "dataset": config.dataset.name,
+            "neuron": None,
+            "attention": None,
+            "time_steps": None,
+            "seed": config.seed,
+        }
+
+    def _keep(self, status: str, **figures: Any) -> None:
+        self.result |= {"status": status, **figures}
+        self.store.write_json(RESULT, self.result)
+
+    def take(self, genotype: Genotype) -> None:
+        """Store the genotype that the rest of the run is about, and draw its cells."""
+        self.store.write("genotype.json", genotype.to_json())
+        draw_result(self.store.path, genotype)
+        parts = {name: genotype.part(name) for name in ("neuron", "attention", "time_steps")}
+        self._keep("searched", **parts, genotype={"digest": genotype.digest, "file": "genotype.json"})
+
+    def search(self) -> Genotype:
+        """Search, derive, and store the genotype."""
+        found = search_loop(self.strategy, self.context, self.store)
+        self.take(found.genotype)
+        self._keep("searched", search={"seconds": round(found.seconds, 2), "steps": found.steps})
+        return found.genotype
+
+    def build(self, genotype: Genotype) -> Network:
+        """The network of a genotype at full size, with fresh weights that depend on the seed and the genotype alone."""
+        with seeded(self.config.seed, "final weights", genotype.digest):
+            network = Network(genotype, self.task.shape, self.task.classes, auxiliary=self.config.train.auxiliary > 0)
+        return network.to(self.device)
+
+    def train(self, genotype: Genotype) -> Network:
+        """Train the network of a genotype from scratch, one checkpoint an epoch."""
+        config = self.config.train
+        splits = (Split.WEIGHTS, Split.ALPHA, *((Split.VALID,) if config.data == "all" else ()))
+        network = self.build(genotype)
+        trainer = Trainer(network, self.task, config, self.config.seed, self.emit, splits)
+        saved = self.store.load(trainer.stage)
+        spent, start = 0.0, 0
+        if saved is not None:
+            spent, start = saved["seconds"], saved["epoch"]
+            trainer.load(TrainState(start, saved["weights"], saved["optimizer"]))
+        self.emit(StageStarted(trainer.stage, config.epochs, "epochs", start))
+        for epoch in range(start, config.epochs):
+            began = time.perf_counter()
+            state = trainer.epoch(epoch)
+            spent += time.perf_counter() - began
+            tree = {"epoch": state.epoch, "seconds": spent, "weights": state.weights, "optimizer": state.optimizer}
+            self.store.save(trainer.stage, state.epoch, tree)
+            self.emit(StepDone(trainer.stage, state.epoch, state.figures))
+        self.emit(StageDone(trainer.stage, spent))
+        self._keep("trained", train={"seconds": round(spent, 2), "epochs": config.epochs})
+        return network
+
+    def test(self, network: Network) -> dict[str, Any]:
+        """Open the test data, once, and complete the result."""
+        if self.result["status"] == "done":
+            self.emit(Notice("The test data of this run was opened before: this is the stored result."))
+        else:
+            self.emit(StageStarted("test", 1, "passes"))
+            began = time.perf_counter()
+            test = score(network, network, self.task, test_batches(self.dataset, self.task))
+            valid, train = (score(network, network, self.task, self.task.unaugmented(s)) for s in (Split.VALID, Split.WEIGHTS))
+            counted = operations(network, itertools.chain(test_batches(self.dataset, self.task)))
+            self._keep("done", **test_figures(network, test, valid, train, counted))
+            self.emit(StageDone("test", time.perf_counter() - began))
+        self.emit(RunDone(self.store.path, self.result))
+        return self.result
+
+
+def _new_store(out: str | Path | None, config: RunConfig) -> RunDirectory:
+    if out is not None:
+        return RunDirectory.create(Path(out))
+    stem = f"{config.strategy.name}-{config.space.name}-{config.dataset.name}-{config.seed}"
+    taken = (Path("runs") / (stem + (f"-{n}" if n else "")) for n in itertools.count())
+    return RunDirectory.create(next(path for path in taken if not path.exists()))
+
+
+def _reporters(quiet: bool) -> list[str]:
+    return ["jsonl"] if quiet else ["jsonl", "console"]
+
+
+def _prepared(source: Source, out: str | Path | None, sets: Sequence[str], settings: dict[str, Any]) -> tuple[Run, RunDirectory]:
+    config = configure(source, sets, **settings)
+    prepared = Run(config)
+    return prepared, _new_store(out, config)
+
+
+def run(
+    config: Source = None,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    set: Sequence[str] = (),
+    quiet: bool = True,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Search, retrain, test; returns the content of ``result.json``.
+
+    ``config`` is a TOML file, plain data, a :class:`RunConfig` or nothing; ``settings`` are the flags of ``nastk run``
+    (``strategy="darts"``, ``seed=1``) and tables (``model={"channels": 8}``); ``out`` is a new or empty directory
+    (default: a fresh one below ``runs/``); ``resume`` goes on with an existing one and takes no other setting.
+    Raises :class:`NastkError` for all that a user can mend.
+    """
+    if resume is not None:
+        if config is not None or settings or set or out is not None:
+            raise NastkError("A resumed run takes its settings from its own directory: give --resume alone.")
+        store = RunDirectory.open(Path(resume))
+        prepared = Run(config_of(store))
+    else:
+        prepared, store = _prepared(config, out, set, settings)
+    with prepared.writing(store, _reporters(quiet), resumed=resume is not None):
+        if (store.path / "genotype.json").is_file():
+            genotype = read_genotype(store.path / "genotype.json", prepared)
+        else:
+            genotype = prepared.search()
+        return prepared.test(prepared.train(genotype))
+
+
+def search(
+    config: Source = None, *, out: str | Path | None = None, set: Sequence[str] = (), quiet: bool = True, **settings: Any
+) -> Genotype:
+    """The first stage of :func:`run` alone: the found genotype."""
+    prepared, store = _prepared(config, out, set, settings)
+    with prepared.writing(store, _reporters(quiet), resumed=False):
+        return prepared.search()
+
+
+def train(
+    genotype: str | Path | Genotype,
+    config: Source = None,
+    *,
+    out: str | Path | None = None,
+    set: Sequence[str] = (),
+    quiet: bool = True,
+    **settings: Any,
+) -> Path:
+    """Train the network of a genotype (or of a genotype file) from scratch; returns the run directory."""
+    configured = configure(config, set, **settings)
+    prepared = Run(configured)
+    found = genotype if isinstance(genotype, Genotype) else read_genotype(Path(genotype), prepared)
+    store = _new_store(out, configured)
+    with prepared.writing(store, _reporters(quiet), resumed=False):
+        prepared.take(found)
+        prepared.train(found)
+    return store.path
+
+
+def evaluate(directory: str | Path, *, quiet: bool = True) -> dict[str, Any]:
+    """Open the test data for a trained run that has not done so; returns the content of ``result.json``."""
+    store = RunDirectory.open(Path(directory))
+    prepared = Run(config_of(store))
+    genotype = read_genotype(store.path / "genotype.json", prepared)
+    saved = store.load(Trainer.stage)
+    if saved is None or saved["epoch"] < prepared.config.train.epochs:
+        raise OutputError(f"{directory} holds no finished training: go on with `nastk run --resume {directory}`.")
+    network = prepared.build(genotype)
+    network.load_state_dict(saved["weights"])
+    with prepared.writing(store, _reporters(quiet), resumed=True):
+        return prepared.test(network)
+
+
+def read_genotype(path: Path, prepared: Run) -> Genotype:
+    """A genotype file that belongs to the run's space. Raises :class:`SchemaError` or :class:`NotInSpace`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"The genotype {path} cannot be read: {error}.") from error
+    genotype = Genotype.from_json(text, str(path))
+    prepared.space.encode(genotype)
+    return genotype

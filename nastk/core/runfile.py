@@ -1,0 +1,57 @@
+"""From a run file, flags and ``--set`` to a :class:`RunConfig`: defaults of space and strategy below, the user on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nastk.core.config import assign, overlay, read_toml, structure
+from nastk.core.errors import NastkError
+from nastk.core.registry import registry
+from nastk.core.settings import RunConfig
+from nastk.core.types import Kind
+
+FLAGS = {"strategy": "strategy", "space": "space", "dataset": "dataset", "neuron": "model.neuron", "attention": "model.attention"}
+"""Command-line flags that name a plug-in, and the setting each stands for."""
+
+Source = str | Path | Mapping[str, Any] | RunConfig | None
+
+
+def configure(source: Source = None, sets: Sequence[str] = (), **flags: Any) -> RunConfig:
+    """The typed configuration of a run.
+
+    ``source`` is a TOML file, plain data, a ready :class:`RunConfig` or nothing; ``sets`` are ``path=value`` texts;
+    ``flags`` are those of ``nastk run`` (strategy, space, dataset, neuron, attention, seed, device) and any table of
+    the run file (``model={"channels": 8}``). Raises :class:`ConfigError` with all faults at once.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if isinstance(source, RunConfig):
+        if given or sets:
+            raise TypeError("a ready RunConfig takes no further settings: use attrs.evolve")
+        return source
+    document = read_toml(Path(source)) if isinstance(source, (str, Path)) else dict(source or {})
+    where = str(source) if isinstance(source, (str, Path)) else "the run's settings"
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            document[name] = overlay({"x": document.get(name, {})}, {"x": value})["x"]
+        elif isinstance(value, str) and name in FLAGS:
+            assign(document, f"{FLAGS[name]}={value!r}")
+        else:
+            document[name] = value
+    for text in sets:
+        assign(document, text)
+    return structure(with_defaults(document), RunConfig, where)
+
+
+def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document over what its space and its strategy want unless told otherwise (their ``defaults``)."""
+    merged: dict[str, Any] = {}
+    for kind, usual in ((Kind.SPACE, "spiking-cells"), (Kind.STRATEGY, "ma-darts")):
+        part = document.get(kind.value, usual)
+        name = part.get("name", usual) if isinstance(part, Mapping) else part
+        try:
+            merged = overlay(merged, getattr(registry().load(kind, name), "defaults", {}))
+        except NastkError:
+            continue  # a wrong name is reported with all other faults when the document is structured
+    return overlay(merged, document)

@@ -1,0 +1,60 @@
+"""Bilevel differentiable search: weights by SGD on one half of the data, the architecture by Adam on the other.
+
+The mixing weights of an edge are ``softmax(alpha)``. One step is one epoch of the supernet. Defaults fit the bundled
+digits; the recipes in ``examples/recipes`` have those of DARTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from nastk.core.cells import LAYERS
+from nastk.core.graph import Genotype
+from nastk.core.optim import weights_of
+from nastk.core.seeds import generator
+from nastk.core.space import Relaxable
+from nastk.core.strategy import SearchContext, Strategy
+from nastk.core.trellis import Trellis
+from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
+from nastk.strategies.bilevel_epoch import Epoch
+from nastk.strategies.mixing import allowed_moves, derive, mixing_weights
+
+
+class Bilevel(Strategy[BilevelState]):
+    """The shared rule of ``darts`` and ``ma-darts``."""
+
+    requires = Relaxable
+    state: ClassVar[type] = BilevelState
+
+    def __init__(self, config: BilevelConfig) -> None:
+        self.config = config
+
+    @property
+    def steps(self) -> int:
+        return self.config.epochs
+
+    def begin(self, context: SearchContext) -> BilevelState:
+        supernet = context.supernet()
+        full = context.space.full()  # type: ignore[attr-defined]
+        alpha = {}
+        for name, cell in full.cells:
+            shape = (len(cell.edges), len(cell.edges[0].candidates))
+            alpha[name] = 1e-3 * torch.randn(shape, generator=generator(context.seed, "alpha", name))
+        if isinstance(supernet.body, Trellis):
+            alpha[LAYERS] = 1e-3 * torch.randn(supernet.body.allowed().shape, generator=generator(context.seed, "alpha", LAYERS))
+        return BilevelState(0, weights_of(supernet), {}, alpha, {}, {})
+
+    def step(self, context: SearchContext, state: BilevelState) -> BilevelState:
+        return Epoch(self.config, context, state).run()
+
+    def recommend(self, context: SearchContext, state: BilevelState) -> Sequence[Genotype]:
+        return [derive(context.space, mixing_weights(state.alpha, allowed_moves(context, state.alpha)), self.config.max_skips)]
+
+    def figures(self, state: BilevelState) -> dict[str, Any]:
+        return state.figures
+
+    def finished(self, state: BilevelState) -> bool:
+        return state.stopped

@@ -1,0 +1,72 @@
+"""Random search: the baseline that stands beside every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from nastk.core import mark
+from nastk.core.graph import Genotype
+from nastk.core.strategy import AskTell, SearchContext
+from nastk.core.trial import Proposal, Report
+
+
+@frozen(kw_only=True)
+class RandomSearchConfig:
+    """Settings of ``random-search``."""
+
+    trials: int = field(default=8, validator=ge(1), metadata={"help": "candidates that are drawn and trained"})
+    epochs: int = field(default=4, validator=ge(1), metadata={"help": "epochs that a candidate is trained"})
+    batch: int = field(default=1, validator=ge(1), metadata={"help": "candidates a step"})
+
+
+@frozen
+class Best:
+    """The best candidate so far and its validation accuracy."""
+
+    genotype: Genotype | None = None
+    accuracy: float = -2.0
+    trials: int = 0
+    failed: int = 0
+
+
+@mark.strategy("random-search", config=RandomSearchConfig)
+class RandomSearch(AskTell[Best]):
+    """Uniform draws, each trained for a few epochs; the best on the validation part wins (Li and Talwalkar, 2019)."""
+
+    state = Best
+
+    def __init__(self, config: RandomSearchConfig) -> None:
+        self.config = config
+
+    @property
+    def steps(self) -> int:
+        return -(-self.config.trials // self.config.batch)
+
+    def begin(self, context: SearchContext) -> Best:
+        return Best()
+
+    def ask(self, context: SearchContext, state: Best) -> Sequence[Proposal]:
+        rng = context.rng("propose")
+        count = min(self.config.batch, self.config.trials - context.step * self.config.batch)
+        return [Proposal(context.space.sample(rng), self.config.epochs) for _ in range(count)]
+
+    def tell(self, context: SearchContext, state: Best, reports: Sequence[Report]) -> Best:
+        for report in reports:
+            better = report.accuracy > state.accuracy
+            state = Best(
+                report.proposal.genotype if better else state.genotype,
+                max(report.accuracy, state.accuracy),
+                state.trials + 1,
+                state.failed + (report.failure is not None),
+            )
+        return state
+
+    def recommend(self, context: SearchContext, state: Best) -> Sequence[Genotype]:
+        return [state.genotype or context.space.sample(context.rng("no trial finished"))]
+
+    def figures(self, state: Best) -> dict[str, Any]:
+        return {"best_accuracy": state.accuracy, "trials": state.trials, "failed": state.failed}
