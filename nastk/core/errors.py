@@ -58,6 +58,12 @@ class Diverged(NastkError):
     """The loss became NaN or infinite."""
 
 
+class Interrupted(NastkError):
+    """The user pressed Ctrl-C; says how to go on."""
+
+    exit_code = 130
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with the nearest known names, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)

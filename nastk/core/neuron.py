@@ -57,7 +57,7 @@ class Neuron(nn.Module, ABC, Generic[State]):
 class FiringConfig:
     """When a neuron fires and what that does to its membrane: the fields that libraries silently disagree on."""
 
-    v_th: float = field(default=1.0, validator=gt(0), metadata={"help": "firing threshold"})
+    v_th: float = field(default=0.5, validator=gt(0), metadata={"help": "firing threshold"})
     compare: Compare = field(default=">=", metadata={"help": "fires when v >= v_th (SpikingJelly) or v > v_th (snnTorch)"})
     reset: Literal["hard", "soft", "none"] = field(
         default="hard", metadata={"help": "hard: v becomes v_reset; soft: v_th is subtracted; none: v runs on"}

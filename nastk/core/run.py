@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nastk.core.device import device_of
-from nastk.core.errors import NastkError, OutputError
+from nastk.core.errors import Interrupted, NastkError, OutputError
 from nastk.core.events import Event, Notice, Reporter, RunDone, RunStarted, StageDone, StageStarted, StepDone
 from nastk.core.graph import Genotype
 from nastk.core.manifest import config_of, manifest
@@ -62,6 +63,8 @@ class Run:
                 raise
             except Exception as error:  # a broken reporter must not cost a search
                 self.reporters.remove(reporter)
+                with suppress(Exception):
+                    reporter.close()
                 self.emit(Notice(f"The reporter {type(reporter).__name__} failed and is off: {type(error).__name__}: {error}"))
         registry().hooks.hook.nastk_event(event=event)
 
@@ -78,9 +81,14 @@ class Run:
         try:
             self.emit(RunStarted(store.path, self.result, resumed))
             yield
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Interrupted; every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
+            ) from None
         finally:
             for reporter in self.reporters:
-                reporter.close()
+                with suppress(Exception):  # what went wrong in the run matters more than a display that does not close
+                    reporter.close()
 
     def _summary(self) -> dict[str, Any]:
         config = self.config
