@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ class Material:
     attention: AttentionPart
     location: str
     membrane: str
+    norm: str
     affine: bool
 
     @staticmethod
@@ -42,6 +43,7 @@ class Material:
             part(AttentionPart, "attention"),
             str(genotype.part("attention_location")),
             str(genotype.part("membrane")),
+            str(genotype.part("norm")),
             affine,
         )
 
@@ -98,16 +100,20 @@ class EdgeModule(nn.Module):
         self.ops = nn.ModuleDict({op: registry().load(Kind.OPERATION, op, f"edge {edge.src}->{edge.dst}")(site) for op in names})
         self.fires = nn.ModuleDict()
         if material.membrane == "op":
-            self.fires.update({op: site.make_neuron() for op, module in self.ops.items() if module.reads is Face.ACTIVATION})
+            self.fires.update({op: site.make_neuron() for op in names if self.operation(op).reads is Face.ACTIVATION})
         self.attention: nn.Module | None = None
         if material.location in ("after_every", "both") and edge.op != NONE:
             self.attention = site.make_attention(site.out)
 
+    def operation(self, op: str) -> Operation:
+        """The module of one candidate."""
+        return cast(Operation, self.ops[op])
+
     def operate(self, op: str, faces: Faces) -> Tensor:
         """One candidate's contribution."""
-        module = self.ops[op]
+        module = self.operation(op)
         out: Tensor = module(faces.face(module.reads))
-        return fire(self.fires[op], out) if op in self.fires else out  # type: ignore[arg-type]
+        return fire(self.fires[op], out) if op in self.fires else out
 
 
 def edge_site(edge: Edge, inputs: int, planned: LayerPlan, material: Material) -> Site:
@@ -134,12 +140,16 @@ class CellModule(nn.Module):
             self.edges[f"{edge.src}_{edge.dst}"] = EdgeModule(edge, edge_site(edge, cell.inputs, planned, material), material)
         firing = {"node": cell.inner, "pre": range(cell.nodes), "op": range(0)}[material.membrane]
         self.nodes = nn.ModuleDict({str(node): material.site(inner).make_neuron() for node in firing})
+        normed = cell.inner if material.norm == "node" else range(0)
+        self.norms = nn.ModuleDict({str(node): nn.BatchNorm2d(inner.C, affine=material.affine) for node in normed})
         self.attention: nn.Module | None = None
         if material.location in ("end", "both"):
             self.attention = material.site(inner).make_attention(inner._replace(C=inner.C * len(cell.outputs)))
 
     def faces(self, node: int, total: Tensor) -> Faces:
-        """Both faces of a node from the sum of its arrivals."""
+        """Both faces of a node from the sum of its arrivals; the sum is normalised first where the space says so."""
+        if str(node) in self.norms:
+            total = over_time(self.norms[str(node)], total)
         if self.membrane == "pre":
             return Faces(total, self.nodes[str(node)])
         return Faces(fire(self.nodes[str(node)], total) if self.membrane == "node" else total)
@@ -164,13 +174,12 @@ class _Tensors(Algebra[Faces]):
         self.module, self.like = module, like
 
     def _edge(self, edge: Edge) -> EdgeModule:
-        return self.module.edges[f"{edge.src}_{edge.dst}"]  # type: ignore[return-value]
+        return cast(EdgeModule, self.module.edges[f"{edge.src}_{edge.dst}"])
 
     def apply(self, edge: Edge, value: Faces) -> Faces:
         holder = self._edge(edge)
         out = holder.operate(edge.op, value)
-        operation: Operation = holder.ops[edge.op]  # type: ignore[assignment]
-        if self.module.training and self.module.drop_path > 0 and not operation.identity:
+        if self.module.training and self.module.drop_path > 0 and not holder.operation(edge.op).identity:
             out = _drop_path(out, self.module.drop_path)
         if self.module.training and self.module.skip_dropout > 0 and edge.op == "skip_connect":
             out = F.dropout(out, self.module.skip_dropout)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import Factory, field, frozen
+from attrs.validators import min_len
 from cattrs import Converter
-from cattrs.errors import IterableValidationError
 
 from nastk.core.errors import ConfigError, NastkError, near
 from nastk.core.mark import Mark, NoConfig
@@ -60,15 +60,13 @@ class Part:
     @classmethod
     def from_flat(cls, name: str, flat: Mapping[str, Scalar]) -> Part:
         """The inverse of :meth:`flat`; raises :class:`ConfigError` for settings the plug-in does not have."""
+        source = f"{cls.kind} {name!r} of a genotype"
         nested: dict[str, Any] = {}
         for path, value in sorted(flat.items()):
-            _place(nested, path.split("."), value)
-        config = getattr(_mark(cls.kind, name), "config", NoConfig)
-        hints = get_type_hints(config)
-        for key, value in nested.items():
-            if hints.get(key) is bool and value in (0, 1):
-                nested[key] = bool(value)
-        return structure({**nested, "name": name}, cls, source=f"{cls.kind} {name!r} of a genotype")
+            place(nested, path.split("."), value)
+        if "name" in nested:
+            raise ConfigError([f"name: is no setting, got {nested['name']!r}"], source)
+        return structure({**_with_truths(nested, _config_of(cls.kind, name)), "name": name}, cls, source)
 
 
 class NeuronPart(Part):
@@ -107,7 +105,7 @@ class EstimatorPart(Part):
 class Options(Generic[T]):
     """A value that is fixed (one option, the default) or searched: ``2`` or ``{ choices = [1, 2, 4] }``."""
 
-    values: tuple[T, ...]
+    values: tuple[T, ...] = field(validator=min_len(1))
 
     @property
     def searched(self) -> bool:
@@ -133,17 +131,38 @@ def _mark(kind: Kind, name: str, where: str = "") -> Mark:
     return mark
 
 
+def _config_of(kind: Kind, name: str) -> type[Any]:
+    return _mark(kind, name).config
+
+
 def _default_of(attribute: attrs.Attribute[Any]) -> Any:
-    default = attribute.default
-    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
+    default: Any = attribute.default
+    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]  # stubbed as a function
 
 
 def _faults_of(error: Exception) -> _Faults:
-    if isinstance(error, _Faults):
-        return error
-    if isinstance(error, IterableValidationError):
-        return _Faults([f for i, e in enumerate(error.exceptions) for f in _Faults(_faults_of(e).faults).below(f"[{i}]")])
-    return _Faults([("", str(error))])
+    return error if isinstance(error, _Faults) else _Faults([("", _message(error))])
+
+
+def _message(error: Exception) -> str:
+    # A validator of attrs raises with (message, attribute, allowed, value).
+    first = error.args[0] if error.args else ""
+    return first if isinstance(first, str) and first else str(error) or type(error).__name__
+
+
+def _with_truths(nested: Mapping[str, Any], config: type[Any]) -> dict[str, Any]:
+    """The 0 and 1 of a genotype as false and true again, where the config wants them; nested parts included."""
+    hints = get_type_hints(config)
+    fields = attrs.fields_dict(config)
+    found = dict(nested)
+    for key, value in nested.items():
+        hint = hints.get(key)
+        if hint is bool and value in (0, 1):
+            found[key] = bool(value)
+        elif isinstance(value, Mapping) and _is_part(hint):
+            table = _with_default_name(value, fields[key], hint)
+            found[key] = _with_truths(table, _config_of(hint.kind, table["name"])) if isinstance(table.get("name"), str) else table
+    return found
 
 
 def _structure_attrs(value: Any, cls: type[Any]) -> Any:
@@ -172,18 +191,17 @@ def _structure_attrs(value: Any, cls: type[Any]) -> Any:
     try:
         return cls(**known)
     except (ValueError, TypeError) as error:  # a check across fields
-        raise _Faults([("", str(error))]) from error
+        raise _faults_of(error) from error
 
 
 def _with_default_name(value: Any, attribute: attrs.Attribute[Any], hint: Any) -> Any:
     """``[strategy] epochs = 3`` without a name changes the default strategy's epochs."""
-    inner = get_args(hint)[0] if get_origin(hint) is Options else hint
-    is_part = isinstance(inner, type) and issubclass(inner, Part)
-    if is_part and isinstance(value, Mapping) and not {"name", "choices"} & set(value) and attribute.default is not attrs.NOTHING:
-        default = _default_of(attribute)
-        default = default.values[0] if isinstance(default, Options) else default
-        return {**value, "name": default.name}
-    return value
+    inner = get_args(hint)[0] if _is_options(hint) else hint
+    if not _is_part(inner) or not isinstance(value, Mapping) or {"name", "choices"} & set(value):
+        return value
+    default = None if attribute.default is attrs.NOTHING else _default_of(attribute)
+    default = default.values[0] if isinstance(default, Options) else default
+    return {**value, "name": default.name} if isinstance(default, Part) else value
 
 
 def _structure_part(value: Any, cls: type[Part]) -> Part:
@@ -194,8 +212,7 @@ def _structure_part(value: Any, cls: type[Part]) -> Part:
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         raise _Faults([("", f"expected the name of a {cls.kind} or a table with a name, got {value!r}")])
     name = value["name"]
-    config = _mark(cls.kind, name).config
-    return cls(name, converter.structure({k: v for k, v in value.items() if k != "name"}, config))
+    return cls(name, converter.structure({k: v for k, v in value.items() if k != "name"}, _config_of(cls.kind, name)))
 
 
 def _structure_options(value: Any, cls: Any) -> Options[Any]:
@@ -206,28 +223,58 @@ def _structure_options(value: Any, cls: Any) -> Options[Any]:
         choices = value["choices"]
         if len(value) > 1 or not isinstance(choices, (list, tuple)) or not choices:
             raise _Faults([("choices", f"expected a non-empty list and nothing beside it, got {dict(value)!r}")])
-        found = converter.structure(list(choices), tuple[inner, ...])
-        if len(set(found)) < len(found):
+        found = _each_of(choices, [inner] * len(choices), "choices")
+        if any(option in found[:i] for i, option in enumerate(found)):
             raise _Faults([("choices", f"has an option twice: {choices!r}")])
         return Options(found)
     return Options((converter.structure(value, inner),))
 
 
+def _structure_tuple(value: Any, cls: Any) -> tuple[Any, ...]:
+    inner = get_args(cls)
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"expected a list, got {value!r}")
+    if inner[-1] is Ellipsis:
+        return _each_of(value, inner[:1] * len(value))
+    if len(value) != len(inner):
+        raise ValueError(f"expected a list of {len(inner)}, got {value!r}")
+    return _each_of(value, inner)
+
+
+def _each_of(values: Sequence[Any], inner: Iterable[Any], where: str = "") -> tuple[Any, ...]:
+    found, faults = [], []
+    for i, (value, cls) in enumerate(zip(values, inner, strict=True)):
+        try:
+            found.append(converter.structure(value, cls))
+        except Exception as error:  # collected, and raised together below
+            faults += _faults_of(error).below(f"{where}[{i}]")
+    if faults:
+        raise _Faults(faults)
+    return tuple(found)
+
+
 def _structure_scalar(value: Any, cls: type[Any]) -> Any:
-    if cls is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, cls) or (cls is not bool and isinstance(value, bool)):
-        words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    if not isinstance(value, (int, float) if cls is float else cls) or (cls is not bool and isinstance(value, bool)):
         raise ValueError(f"expected {words[cls]}, got {value!r}")
-    return value
+    if cls is not float:
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"expected a number that a float can hold, got {value!r}") from None
+    if number != number:
+        raise ValueError("expected a number, got nan")
+    return number
 
 
 def _structure_literal(value: Any, cls: Any) -> Any:
     allowed = get_args(cls)
-    if value not in allowed or isinstance(value, bool) not in {isinstance(a, bool) for a in allowed}:
-        hint = near(value, [a for a in allowed if isinstance(a, str)]) if isinstance(value, str) else ""
-        raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
-    return value
+    for option in allowed:  # 1, 1.0 and true are equal, but not the same setting
+        if isinstance(value, type(option)) and isinstance(value, bool) == isinstance(option, bool) and value == option:
+            return option
+    hint = near(value, [a for a in allowed if isinstance(a, str)]) if isinstance(value, str) else ""
+    raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
 
 
 def _unstructure_part(part: Part) -> Any:
@@ -245,25 +292,41 @@ def _unstructure_attrs(value: Any) -> dict[str, Any]:
     return {name: converter.unstructure(v) for name, v in pairs.items() if v is not None}
 
 
+def _is_part(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Part)
+
+
+def _is_options(hint: Any) -> bool:
+    return get_origin(hint) is Options
+
+
+def _is_literal(hint: Any) -> bool:
+    return get_origin(hint) is Literal
+
+
+def _is_tuple(hint: Any) -> bool:
+    return get_origin(hint) is tuple
+
+
 converter = Converter()
 converter.register_structure_hook_func(attrs.has, _structure_attrs)
-converter.register_structure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Part), _structure_part)
-converter.register_structure_hook_func(lambda t: get_origin(t) is Options, _structure_options)
-converter.register_structure_hook_func(lambda t: get_origin(t) is Literal, _structure_literal)
+converter.register_structure_hook_func(_is_part, _structure_part)
+converter.register_structure_hook_func(_is_options, _structure_options)
+converter.register_structure_hook_func(_is_literal, _structure_literal)
+converter.register_structure_hook_func(_is_tuple, _structure_tuple)
 for _scalar in (int, float, str, bool):
     converter.register_structure_hook(_scalar, _structure_scalar)
 converter.register_unstructure_hook_func(attrs.has, _unstructure_attrs)
-converter.register_unstructure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Part), _unstructure_part)
-converter.register_unstructure_hook_func(lambda t: t is Options or get_origin(t) is Options, _unstructure_options)
+converter.register_unstructure_hook_func(_is_part, _unstructure_part)
+converter.register_unstructure_hook_func(lambda t: t is Options or _is_options(t), _unstructure_options)
 
 
 def structure(document: Any, cls: type[T], source: str) -> T:
     """A typed value from plain data. Raises :class:`ConfigError` with all faults, each with its path."""
     try:
         return converter.structure(document, cls)
-    except (_Faults, IterableValidationError) as error:
-        faults = _faults_of(error).faults
-        raise ConfigError([f"{path}: {text}" if path else text for path, text in faults], source) from None
+    except _Faults as error:
+        raise ConfigError([f"{path}: {text}" if path else text for path, text in error.faults], source) from None
     except NastkError as error:
         raise ConfigError([str(error)], source) from error
 
@@ -279,7 +342,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(["there is no such file"], str(path)) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: bad TOML, bad UTF-8, a number of 5,000 digits
         raise ConfigError([f"not a readable TOML file: {error}"], str(path)) from error
 
 
@@ -289,14 +352,19 @@ def assign(document: dict[str, Any], assignment: str) -> None:
     steps = path.strip().split(".")
     if not equals or not all(steps):
         raise ConfigError([f"expected path=value, got {assignment!r}"], "--set")
+    place(document, steps, _toml_value(text.strip()))
+
+
+def _toml_value(text: str) -> Any:
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    _place(document, steps, value)
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return found["value"] if len(found) == 1 else text  # a second line would be a second setting
 
 
-def _place(document: dict[str, Any], steps: Sequence[str], value: Any) -> None:
+def place(document: dict[str, Any], steps: Sequence[str], value: Any) -> None:
+    """Put a value at a path of plain data in place. A part written as a bare name becomes a table when it is entered."""
     *path, last = steps
     for step in path:
         inner = document.get(step, {})

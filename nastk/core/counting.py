@@ -157,5 +157,5 @@ def synaptic_operations(module: nn.Module, x: Tensor) -> float:
     spikes = x.double().sum(1, keepdim=True)
     ones = torch.ones(1, 1, *module.kernel_size, dtype=torch.float64, device=x.device)
     convolve = F.conv1d if isinstance(module, nn.Conv1d) else F.conv2d
-    reached = convolve(spikes, ones, None, module.stride, module.padding, module.dilation)  # type: ignore[arg-type]
+    reached = convolve(spikes, ones, None, module.stride, module.padding, module.dilation)
     return float(reached.sum()) * module.out_channels / module.groups

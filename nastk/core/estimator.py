@@ -96,9 +96,8 @@ class Additive(Expected):
         total: Any = _cost_without_edges(type(self).measure, bare, sample, classes)
         for layer in plan(genotype, sample._replace(T=int(genotype.part("time_steps")))):
             cell = genotype.cell(layer.cell)
-            costs: Algebra[Cost] = _Costs(type(self).measure, material, layer, cell.inputs)
-            if weights is not None:
-                costs = Mixed(costs, rows(cell, list(weights[layer.cell])))
+            plain = _Costs(type(self).measure, material, layer, cell.inputs)
+            costs: Algebra[Cost] = plain if weights is None else Mixed(plain, rows(cell, list(weights[layer.cell])))
             for edge in cell.edges:  # a cost is a sum over edges, whatever flows between them
                 total = total + costs.arrive(edge, costs.apply(edge, Cost(0.0, 0.0))).value
         return total

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from attrs import evolve, field, frozen
@@ -47,13 +47,17 @@ def _sorted_edges(edges: Sequence[Edge]) -> tuple[Edge, ...]:
     return tuple(sorted(edges))
 
 
+def _in_order(nodes: Iterable[int]) -> tuple[int, ...]:
+    return tuple(nodes)
+
+
 @frozen
 class Cell:
     """Nodes ``0 .. inputs-1`` are given, every later node joins its arrivals, ``outputs`` leave the cell in order."""
 
     inputs: int
     edges: tuple[Edge, ...] = field(converter=_sorted_edges)
-    outputs: tuple[int, ...] = field(converter=tuple)
+    outputs: tuple[int, ...] = field(converter=_in_order)
 
     def __attrs_post_init__(self) -> None:
         if self.inputs < 1 or not self.outputs:

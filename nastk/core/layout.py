@@ -66,7 +66,8 @@ def one_hot_path(path: str) -> NDArray[Any]:
 
 def halved(size: int, scale: int) -> int:
     """A height or width after ``scale`` halvings that round up."""
-    return -(-size // 2**scale)
+    factor: int = 2**scale
+    return -(-size // factor)
 
 
 @frozen

@@ -13,7 +13,7 @@ fields carry ``metadata={"help": ...}``; without it the part takes no settings.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from attrs import frozen
 
@@ -36,10 +36,13 @@ class Mark:
     config: type
 
 
-Decorator = Callable[..., Callable[[T], T]]
+class Decorator(Protocol):
+    """What every decorator of this module takes, and gives back: the class itself."""
+
+    def __call__(self, name: str, *, config: type = NoConfig) -> Callable[[T], T]: ...
 
 
-def _decorator(kind: Kind) -> Decorator[T]:
+def _decorator(kind: Kind) -> Decorator:
     def decorate(name: str, *, config: type = NoConfig) -> Callable[[T], T]:
         def mark(cls: T) -> T:
             cls.__nastk__ = Mark(kind, name, config)  # type: ignore[attr-defined]

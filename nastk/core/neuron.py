@@ -36,11 +36,15 @@ class Neuron(nn.Module, ABC, Generic[State]):
         """One time step: input current ``(B, *F)`` and state to output ``(B, *F)`` and new state."""
 
     @final
-    def forward(self, x_TBF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(  # type: ignore[misc]  # torch declares forward as an attribute, which cannot be final
+        self, x_TBF: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
         """The scan of :meth:`step` over ``T``: ``(T, B, *F)`` to ``(T, B, *F)`` and the last state.
 
-        Raises :class:`ShapeError` when a given state is of another shape than the input.
+        Raises :class:`ShapeError` when there is no time step, or a given state is of another shape than the input.
         """
+        if not len(x_TBF):
+            raise ShapeError(f"A neuron needs at least one time step, got an input of shape {tuple(x_TBF.shape)} (T, B, ...).")
         if state is None:
             state = self.initial_state(x_TBF[0])
         elif any(part.shape != x_TBF.shape[1:] for part in state if isinstance(part, Tensor)):
@@ -68,6 +72,10 @@ class FiringConfig:
     )
     detach_reset: bool = field(default=False, metadata={"help": "whether the reset is cut from the gradient"})
     surrogate: SurrogatePart = field(default=default_part(SurrogatePart, "atan"), metadata={"help": "surrogate gradient"})
+
+    def __attrs_post_init__(self) -> None:
+        if not self.v_reset < self.v_th:
+            raise ValueError(f"v_reset must be below v_th (a neuron at rest would fire), got v_reset {self.v_reset} and v_th {self.v_th}")
 
 
 class MembraneState(NamedTuple):

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from attrs import frozen
 from torch import Tensor, nn
 
@@ -61,7 +62,7 @@ class Operation(nn.Module, ABC):
 
 def over_time(module: Callable[[Tensor], Tensor], x_TBCHW: Tensor) -> Tensor:
     """Run a stateless module with time folded into the batch: ``(T, B, ...)`` to ``(T, B, ...)``."""
-    return module(x_TBCHW.flatten(0, 1)).unflatten(0, x_TBCHW.shape[:2])
+    return torch.unflatten(module(x_TBCHW.flatten(0, 1)), 0, x_TBCHW.shape[:2])
 
 
 def fire(neuron: nn.Module, x_TBCHW: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nastk.core.config import assign, overlay, read_toml, structure
+from nastk.core.config import assign, overlay, place, read_toml, structure
 from nastk.core.errors import NastkError
 from nastk.core.registry import registry
 from nastk.core.settings import RunConfig
@@ -36,7 +36,7 @@ def configure(source: Source = None, sets: Sequence[str] = (), **flags: Any) -> 
         if isinstance(value, Mapping):
             document[name] = overlay({"x": document.get(name, {})}, {"x": value})["x"]
         elif isinstance(value, str) and name in FLAGS:
-            assign(document, f"{FLAGS[name]}={value!r}")
+            place(document, FLAGS[name].split("."), value)
         else:
             document[name] = value
     for text in sets:
@@ -50,6 +50,8 @@ def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
     for kind, usual in ((Kind.SPACE, "spiking-cells"), (Kind.STRATEGY, "ma-darts")):
         part = document.get(kind.value, usual)
         name = part.get("name", usual) if isinstance(part, Mapping) else part
+        if not isinstance(name, str):
+            continue
         try:
             merged = overlay(merged, getattr(registry().load(kind, name), "defaults", {}))
         except NastkError:

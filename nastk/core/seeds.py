@@ -38,7 +38,7 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     """
     import torch
 
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]  # torch's
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(key(seed, *purpose))
         yield

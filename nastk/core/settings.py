@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, lt, matches_re, optional
@@ -21,15 +22,15 @@ from nastk.core.config import (
 Location = Literal["after_every", "end", "both", "candidate"]
 
 
-def _each(validator: object) -> object:
-    def check(instance: object, attribute: object, value: Options[int]) -> None:
+def _each(validator: Callable[[Any, Any, int], Any]) -> Callable[[Any, Any, Options[int]], None]:
+    def check(instance: Any, attribute: Any, value: Options[int]) -> None:
         for option in value.values:
-            validator(instance, attribute, option)  # type: ignore[operator]
+            validator(instance, attribute, option)
 
     return check
 
 
-def _fixed(value: object) -> Options[object]:
+def _fixed(value: Any) -> Options[Any]:
     return value if isinstance(value, Options) else Options((value,))
 
 
@@ -50,7 +51,7 @@ class ModelConfig:
     )
     time_steps: Options[int] = field(default=2, converter=_fixed, validator=_each(ge(1)), metadata={"help": "T"})
     channels: Options[int] = field(default=16, converter=_fixed, validator=_each(ge(1)), metadata={"help": "initial channels C"})
-    cells: Options[int] = field(default=5, converter=_fixed, validator=_each(ge(1)), metadata={"help": "cells in the network"})
+    cells: Options[int] = field(default=3, converter=_fixed, validator=_each(ge(1)), metadata={"help": "cells in the network"})
 
 
 @frozen(kw_only=True)
@@ -65,7 +66,7 @@ class ProxyConfig:
 class TrainConfig:
     """Training a discrete network from scratch: SGD with momentum and a cosine schedule (DARTS, Liu et al. 2019)."""
 
-    epochs: int = field(default=30, validator=ge(1), metadata={"help": "passes over the training data"})
+    epochs: int = field(default=10, validator=ge(1), metadata={"help": "passes over the training data"})
     batch: int = field(default=32, validator=ge(2), metadata={"help": "samples a step"})
     lr: float = field(default=0.1, validator=gt(0), metadata={"help": "first learning rate"})
     lr_min: float = field(default=0.0, validator=ge(0), metadata={"help": "last learning rate"})

@@ -99,7 +99,7 @@ class Strategy(ABC, Generic[S]):
     genotypes; core checkpoints it without looking inside.
     """
 
-    requires: ClassVar[type[SearchSpace]] = SearchSpace
+    requires: ClassVar[type[SearchSpace]] = SearchSpace  # type: ignore[type-abstract]  # never instantiated
     """The kind of space it can search; a gradient strategy says ``Relaxable``."""
 
     state: ClassVar[type]

@@ -32,6 +32,6 @@ class _Spike(torch.autograd.Function):
         return (u >= 0 if compare == ">=" else u > 0).to(u.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (u,) = ctx.saved_tensors
         return grad * ctx.surrogate.gradient(u), None, None

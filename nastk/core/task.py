@@ -22,7 +22,7 @@ SEARCHED = (Split.WEIGHTS, Split.ALPHA, Split.VALID)
 def stratified(y_N: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
     """Disjoint index tensors with about these shares of every class; what is left over makes the last one."""
     parts: list[list[Tensor]] = [[] for _ in range(len(shares) + 1)]
-    for label in y_N.unique().tolist():
+    for label in torch.unique(y_N).tolist():
         indices = (y_N == label).nonzero().flatten()
         indices = indices[torch.randperm(len(indices), generator=generator(seed, "split", label))]
         bounds = [round(sum(shares[:i]) * len(indices)) for i in range(len(shares) + 1)] + [len(indices)]
@@ -68,14 +68,14 @@ class Task:
         index = torch.cat([self._index[split] for split in splits])
         order = torch.randperm(len(index), generator=generator(seed, "order", *purpose))
         draws = generator(seed, "augment", *purpose)
-        for chosen in index[order].split(batch)[: self.steps(batch, *splits)]:
+        for chosen in torch.split(index[order], batch)[: self.steps(batch, *splits)]:
             here = chosen.to(self.device)
             yield self.augmenter.train(self._x[here], draws), self._y[here]
 
     def unaugmented(self, *splits: Split, batch: int = 256) -> Iterator[Batch]:
         """Every sample of these splits once, in order, only normalised."""
         index = torch.cat([self._index[split] for split in splits])
-        for here in index.to(self.device).split(batch):
+        for here in torch.split(index.to(self.device), batch):
             yield self.augmenter.evaluate(self._x[here]), self._y[here]
 
     def loss(self, logits_TBK: Tensor, y_B: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -138,7 +138,7 @@ class Trainer:
         if logits.auxiliary is not None:
             loss = loss + self.config.auxiliary * self.task.loss(logits.auxiliary, y_B, self.config.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
         self.optimizer.step()
         return loss.detach(), correct(logits.main.detach(), y_B)

@@ -62,7 +62,8 @@ class Trellis(nn.Module):
         if layer < 0:
             return self._stem
         name = cell_of_layer(self._genotype, layer, reduction=False)
-        return self._width * 2**scale * len(self._genotype.cell(name).outputs)
+        factor: int = 2**scale
+        return self._width * factor * len(self._genotype.cell(name).outputs)
 
     def _add_cell(self, layer: int, scale: int, move: int, shape: Shape, material: Material) -> None:
         key = f"{layer}_{scale}_{move}"

@@ -16,7 +16,7 @@ from nastk.core.optim import OptimizerState
 class BilevelConfig:
     """Settings of the bilevel strategies."""
 
-    epochs: int = field(default=10, validator=ge(1), metadata={"help": "epochs of the supernet"})
+    epochs: int = field(default=8, validator=ge(1), metadata={"help": "epochs of the supernet"})
     warmup: int = field(default=2, validator=ge(0), metadata={"help": "first epochs that train weights alone"})
     batch: int = field(default=32, validator=ge(2), metadata={"help": "samples a half step"})
     order: Literal[1, 2] = field(default=1, metadata={"help": "2 unrolls one weight step (DARTS second order)"})

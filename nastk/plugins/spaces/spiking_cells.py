@@ -48,6 +48,10 @@ class SpikingCellsConfig:
     membrane: Literal["node", "op"] = field(
         default="node", metadata={"help": "one neuron a node fires on the sum of currents, or one at the end of each operation"}
     )
+    norm: Literal["node", "operation"] = field(
+        default="node",
+        metadata={"help": "the current of a node is normalised once more before it fires, or each operation's alone"},
+    )
     layer_level: Literal["fixed", "searched"] = field(
         default="fixed", metadata={"help": "reductions at 1/3 and 2/3 of the depth, or the path of scales is searched (SpikeDHS)"}
     )
@@ -72,5 +76,5 @@ class SpikingCells(CellSpace):
         count = model.cells.values[0]
         names = {"by_type": ("normal", "reduce"), "shared": ("shared",), "per_cell": tuple(f"{i}" for i in range(count))}
         layers = paths(count) if config.layer_level == "searched" else ()
-        parts = part_decisions(model, layers, membrane=config.membrane, stem=1)
+        parts = part_decisions(model, layers, membrane=config.membrane, norm=config.norm, stem=1)
         super().__init__("spiking-cells", dict.fromkeys(names[config.sharing], wiring), parts)

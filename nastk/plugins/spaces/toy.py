@@ -26,4 +26,4 @@ class Toy(CellSpace):
     def __init__(self, model: ModelConfig, config: ToyConfig) -> None:
         operations = candidates(config.operations, model, "space toy")
         wiring = EveryEdge(full_cell(1, 2, operations, (1, 2)))
-        super().__init__("toy", {"shared": wiring}, part_decisions(model, membrane="node", stem=1))
+        super().__init__("toy", {"shared": wiring}, part_decisions(model, membrane="node", norm="node", stem=1))

@@ -1,0 +1,57 @@
+"""``import nastk``, ``--help`` and ``plugins`` answer without importing torch, which alone would take seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "spikingjelly", "snntorch", "hypothesis", "pytest"}
+RUN_AS_MODULE = "import runpy, sys; sys.argv = ['nastk', *sys.argv[1:]]; runpy.run_module('nastk', run_name='__main__')"
+
+
+def ask(code: str, *arguments: str) -> tuple[str, set[str]]:
+    """What a fresh Python prints for this code, and the top-level packages that it imported."""
+    command = [sys.executable, "-X", "importtime", "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return done.stdout, {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("code", ["import nastk", "import nastk; dir(nastk); nastk.mark, nastk.Genotype, nastk.RunConfig, nastk.registry"])
+def test_importing_nastk_is_light(code: str) -> None:
+    _, packages = ask(code)
+    assert "nastk" in packages
+    assert not packages & HEAVY
+
+
+def test_help_is_light() -> None:
+    answer, packages = ask(RUN_AS_MODULE, "--help")
+    assert not packages & HEAVY
+    assert "run" in answer
+    assert "plugins" in answer
+
+
+def test_listing_plugins_is_light_and_complete() -> None:
+    answer, packages = ask(RUN_AS_MODULE, "plugins")
+    assert not packages & HEAVY
+    for name in ("plif", "cbam", "ma-darts", "digits", "spiking-cells"):
+        assert name in answer
+
+
+def test_listing_through_the_registry_is_light() -> None:
+    names = "from nastk import registry; print(*(e.name for e in registry().entries())); assert not registry().broken"
+    answer, packages = ask(names)
+    assert not packages & HEAVY
+    assert {"lif", "atan", "none", "conv_3x3", "toy", "darts", "random-search", "inline", "jsonl", "cifar10"} <= set(answer.split())
+
+
+def test_the_face_has_every_name_it_promises() -> None:
+    ask("import nastk\nfor name in nastk.__all__: getattr(nastk, name)\nassert set(nastk.__all__) == set(dir(nastk))")
+
+
+def test_heavy_packages_would_be_seen() -> None:
+    _, packages = ask("import nastk; nastk.Neuron")
+    assert "torch" in packages
