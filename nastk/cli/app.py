@@ -20,13 +20,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[Path | None, typer.Argument(help="Run file (TOML). Without one: the bundled digits, done in about two minutes.")]
+Config = Annotated[
+    Path | None, typer.Argument(help="Run file (TOML). Without one: the bundled digits, done in about two minutes.")
+]
 Strategy = Annotated[str | None, typer.Option(help="Search strategy.", metavar="NAME")]
 Space = Annotated[str | None, typer.Option(help="Search space.", metavar="NAME")]
 Data = Annotated[str | None, typer.Option("--dataset", help="Data set.", metavar="NAME")]
 Neuron = Annotated[str | None, typer.Option(help="Neuron of every layer.", metavar="NAME")]
 Attention = Annotated[str | None, typer.Option(help="Attention module.", metavar="NAME")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, e.g. strategy.epochs=20. Repeatable.", metavar="PATH=VALUE")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, e.g. strategy.epochs=20. Repeatable.", metavar="PATH=VALUE")
+]
 Seed = Annotated[int | None, typer.Option(help="The one seed of the run.  [default: 0]")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N, mps or auto.  [default: auto]", metavar="NAME")]
 Out = Annotated[Path | None, typer.Option(help="New or empty run directory.  [default: a fresh one below runs/]")]

@@ -56,7 +56,8 @@ def plugins(
     console = Console()
     console.print(table)
     for b in broken:
-        console.print(f"broken: {b.source.plugin} ({b.source.distribution} {b.source.version}): {b.reason}", style="red", markup=False)
+        text = f"broken: {b.source.plugin} ({b.source.distribution} {b.source.version}): {b.reason}"
+        console.print(text, style="red", markup=False)
 
 
 @sentences

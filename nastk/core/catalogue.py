@@ -43,38 +43,52 @@ class Entry:
 
 @frozen
 class Offer:
-    """What one module file offers; ``dynamic`` when it also makes classes in code (hook ``nastk_classes``)."""
+    """What one module file offers: marked classes, and the hooks it implements (functions named ``nastk_...``)."""
 
     module: str
     entries: tuple[Entry, ...]
-    dynamic: bool
+    hooks: frozenset[str]
 
 
 def read(source: Source) -> list[Offer]:
     """The offers of the source's module and, for a package, of every module below it.
 
-    Raises ``ModuleNotFoundError`` when there is no such module and ``SyntaxError`` when a file is not Python.
+    Raises ``ImportError`` when there is no such module or no source of it, ``SyntaxError`` when a file is not Python,
+    and ``ValueError`` when a mark's name is not written out.
     """
     return [_read_file(source, module, path) for module, path in _files(source.module)]
 
 
 def _files(module: str) -> Iterator[tuple[str, Path]]:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    """Names and paths of the module and all below it. ``find_spec`` of a dotted name would import the parent."""
+    top, *below = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None:
         raise ModuleNotFoundError(f"No module named {module!r}")
-    if not spec.submodule_search_locations:
-        yield module, Path(spec.origin)
-        return
-    for root in map(Path, spec.submodule_search_locations):
-        for path in sorted(root.rglob("*.py")):
-            parts = path.relative_to(root).with_suffix("").parts
-            yield ".".join([module, *(p for p in parts if p != "__init__")]), path
+    roots = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    file = Path(spec.origin or "")
+    for part in below:
+        file = next((f for folder in roots if (f := folder / f"{part}.py").is_file()), Path())
+        roots = [inner for folder in roots if (inner := folder / part).is_dir()]
+        if any((root / "__init__.py").is_file() for root in roots):
+            file = Path()
+        if not roots and not file.name:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+    if roots and (not below or not file.name):
+        for root in roots:
+            for path in sorted(root.rglob("*.py")):
+                parts = path.relative_to(root).with_suffix("").parts
+                yield ".".join([module, *(p for p in parts if p != "__init__")]), path
+    elif file.suffix == ".py":
+        yield module, file
+    else:
+        raise ImportError(f"The module {module!r} has no Python source to read")
 
 
 def _read_file(source: Source, module: str, path: Path) -> Offer:
-    text = path.read_text(encoding="utf-8")
-    if "nastk" not in text:
-        return Offer(module, (), dynamic=False)
+    text = path.read_bytes()  # the parser knows byte order marks and coding lines
+    if b"nastk" not in text:
+        return Offer(module, (), frozenset())
     tree = ast.parse(text, filename=str(path))
     names = _imported_from_nastk(tree)
     entries = []
@@ -82,12 +96,11 @@ def _read_file(source: Source, module: str, path: Path) -> Offer:
         if not isinstance(node, ast.ClassDef):
             continue
         for decorator in node.decorator_list:
-            if found := _marked(decorator, names):
-                kind, name = found
+            if kind := _kind(decorator, names):
                 summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                entries.append(Entry(kind, name, summary, module, node.name, source))
-    dynamic = any(isinstance(node, ast.FunctionDef) and node.name == "nastk_classes" for node in tree.body)
-    return Offer(module, tuple(entries), dynamic)
+                entries.append(Entry(kind, _name(decorator, path), summary, module, node.name, source))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return Offer(module, tuple(entries), frozenset(name for name in functions if name.startswith("nastk_")))
 
 
 def _imported_from_nastk(tree: ast.Module) -> dict[str, str]:
@@ -97,21 +110,29 @@ def _imported_from_nastk(tree: ast.Module) -> dict[str, str]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "nastk":
             names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):
-            names |= {a.asname or "nastk": a.name for a in node.names if a.name.partition(".")[0] == "nastk"}
+            ours = [alias for alias in node.names if alias.name.partition(".")[0] == "nastk"]
+            names |= {alias.asname or "nastk": alias.name if alias.asname else "nastk" for alias in ours}
     return names
 
 
-def _marked(decorator: ast.expr, names: dict[str, str]) -> tuple[Kind, str] | None:
-    if not isinstance(decorator, ast.Call) or not decorator.args:
-        return None
-    dotted = _dotted(decorator.func)
-    first = decorator.args[0]
-    if not dotted or not isinstance(first, ast.Constant) or not isinstance(first.value, str):
-        return None
-    root, _, rest = dotted.partition(".")
-    origin = f"{names[root]}.{rest}" if root in names and rest else names.get(root, "")
-    *path, last = origin.split(".")
-    return (Kind(last), first.value) if last in _KINDS and "mark" in path else None
+def _kind(decorator: ast.expr, names: dict[str, str]) -> Kind | None:
+    """The kind that a decorator marks; None when it is no mark of nastk's."""
+    dotted = _dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    root, dot, rest = dotted.partition(".")
+    module, _, last = f"{names.get(root, '')}{dot}{rest}".rpartition(".")
+    return Kind(last) if last in _KINDS and module in ("nastk.mark", "nastk.core.mark") else None
+
+
+def _name(decorator: ast.expr, path: Path) -> str:
+    """The name that a mark gives; it has to be a plain string, for the source is read and not run."""
+    if isinstance(decorator, ast.Call):
+        given = [*decorator.args[:1], *(k.value for k in decorator.keywords if k.arg == "name")]
+        if given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+            return given[0].value
+    raise ValueError(
+        f"{path.name}, line {decorator.lineno}: the name in @{ast.unparse(decorator)} must be written out as a string; "
+        "offer classes that are made in code by the hook nastk_classes"
+    )
 
 
 def _dotted(node: ast.expr) -> str:

@@ -101,7 +101,8 @@ class CellSpace(Relaxable):
         if mine not in decision.options:
             wanted = " or ".join(_spell(option) for option in decision.options[:4])
             more = f" or {len(decision.options) - 4} more" if len(decision.options) > 4 else ""
-            raise NotInSpace(f"The genotype is not in {self.name!r}: it has {_spell(mine) or 'no ' + decision.name}, the space {wanted}{more}.")
+            has = _spell(mine) or "no " + decision.name
+            raise NotInSpace(f"The genotype is not in {self.name!r}: it has {has}, the space {wanted}{more}.")
         return decision.options.index(mine)
 
     @property

@@ -156,12 +156,13 @@ def _with_truths(nested: Mapping[str, Any], config: type[Any]) -> dict[str, Any]
     fields = attrs.fields_dict(config)
     found = dict(nested)
     for key, value in nested.items():
-        hint = hints.get(key)
+        hint: Any = hints.get(key)
         if hint is bool and value in (0, 1):
             found[key] = bool(value)
         elif isinstance(value, Mapping) and _is_part(hint):
-            table = _with_default_name(value, fields[key], hint)
-            found[key] = _with_truths(table, _config_of(hint.kind, table["name"])) if isinstance(table.get("name"), str) else table
+            found[key] = table = _with_default_name(value, fields[key], hint)
+            if isinstance(table.get("name"), str):
+                found[key] = _with_truths(table, _config_of(hint.kind, table["name"]))
     return found
 
 
@@ -172,7 +173,8 @@ def _structure_attrs(value: Any, cls: type[Any]) -> Any:
         raise _Faults([("", f"expected a table, got {value!r}")])
     hints = get_type_hints(cls)
     fields = {a.name: a for a in attrs.fields(cls)}
-    faults = [(str(k), f"unknown setting.{near(str(k), fields)} Known: {', '.join(fields) or 'none'}") for k in value if k not in fields]
+    known_names = ", ".join(fields) or "none"
+    faults = [(str(k), f"unknown setting.{near(str(k), fields)} Known: {known_names}") for k in value if k not in fields]
     known = {}
     for name, attribute in fields.items():
         if name not in value:
@@ -371,19 +373,28 @@ def place(document: dict[str, Any], steps: Sequence[str], value: Any) -> None:
         document[step] = {"name": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, Mapping) else {}
         document = document[step]
     existing = document.get(last)
-    named = isinstance(existing, Mapping) and isinstance(value, str) and "name" not in existing
-    document[last] = {**existing, "name": value} if named and existing is not None else value
+    named = isinstance(existing, Mapping) and isinstance(value, str) and existing.get("name", value) == value
+    document[last] = {**existing, "name": value} if named and existing is not None and "choices" not in existing else value
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data with ``top``'s entries over ``base``'s, table by table; a part of another name replaces the whole part."""
+    """Plain data with ``top``'s entries over ``base``'s, table by table.
+
+    A part of another name, and a list of choices, replace the whole part.
+    """
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping) and value.get("name", below.get("name")) == below.get("name"):
+        if isinstance(below, Mapping) and below.get("name") == value and isinstance(value, str):
+            continue  # the bare name of the part that is there
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and _same_part(below, value):
             merged[key] = overlay(below, value)
         elif isinstance(below, str) and isinstance(value, Mapping) and "name" not in value and "choices" not in value:
             merged[key] = {"name": below, **value}
         else:
             merged[key] = value
     return merged
+
+
+def _same_part(below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    return "choices" not in value and value.get("name", below.get("name")) == below.get("name")

@@ -124,7 +124,7 @@ def count_operations(network: nn.Module, batches: Iterable[Batch]) -> Operations
 @contextmanager
 def _counted(network: nn.Module, totals: dict[str, float]) -> Iterator[None]:
     def count(module: nn.Module, args: Any, output: Tensor) -> None:
-        (x,) = args
+        x = args[0].cpu()  # double precision is not on every device
         dense = dense_operations(module, output)
         if bool(((x == 0) | (x == 1)).all()):
             totals["acs"] += dense * float(x.double().mean())

@@ -83,5 +83,5 @@ class Reporter(ABC):
     def hear(self, event: Event) -> None:
         """Take note of one event, quickly."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  optional
         """The run has ended, in whatever way."""

@@ -198,7 +198,8 @@ class Genotype:
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise SchemaError(f"{source} is no genotype: {type(error).__name__}: {error}") from error
         if document.get("digest", genotype.digest) != genotype.digest:
-            raise SchemaError(f"{source} is damaged: its digest is {document['digest']!r}, its content gives {genotype.digest!r}.")
+            stated = document["digest"]
+            raise SchemaError(f"{source} is damaged: its digest is {stated!r}, its content gives {genotype.digest!r}.")
         return genotype
 
 

@@ -7,7 +7,7 @@ one and two thirds of the depth; SpikeDHS searches the path (``KEEP`` or ``DOWN`
 
 from __future__ import annotations
 
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def best_path(weights_LSD: NDArray[Any]) -> str:
 def one_hot_path(path: str) -> NDArray[Any]:
     """The transition weights at which the trellis is this path."""
     weights = np.zeros((len(path) - 1, SCALES, 2))
-    for layer, (here, there) in enumerate(zip(path, path[1:], strict=False)):
+    for layer, (here, there) in enumerate(pairwise(path)):
         weights[layer, int(here), int(there) - int(here)] = 1.0
     return weights
 
@@ -120,7 +120,8 @@ def plan(genotype: Genotype, shape: Shape) -> tuple[LayerPlan, ...]:
     for index, target in enumerate(map(int, path)):
         reduction = target > scale
         if halved(min(shape.H, shape.W), scale) < 2 and reduction:
-            raise ShapeError(f"Layer {index} would halve a side of 1 ({shape.H} x {shape.W} samples): use fewer reductions or cells.")
+            size = f"{shape.H} x {shape.W}"
+            raise ShapeError(f"Layer {index} would halve a side of 1 ({size} samples): use fewer reductions or cells.")
         name = cell_of_layer(genotype, index, reduction)
         channels = width * 2**target
         sees = Shape(time, channels, halved(shape.H, scale), halved(shape.W, scale))

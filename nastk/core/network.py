@@ -112,7 +112,8 @@ class Network(nn.Module):
         """Take over the weights that a supernet has for this network; what it has none of (norm scales) stays."""
         state = supernet.state_dict()
         if isinstance(supernet.body, Trellis):
-            state = {f"body.{name}": v for name, v in supernet.body.chain_state(str(self.genotype.part("layers"))).items()} | state
+            chain = supernet.body.chain_state(str(self.genotype.part("layers")))
+            state = {f"body.{name}": v for name, v in chain.items()} | state
         mine = self.state_dict()
         self.load_state_dict({**mine, **{name: value for name, value in state.items() if name in mine}})
 

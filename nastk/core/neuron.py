@@ -35,10 +35,8 @@ class Neuron(nn.Module, ABC, Generic[State]):
     def step(self, x_BF: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: input current ``(B, *F)`` and state to output ``(B, *F)`` and new state."""
 
-    @final
-    def forward(  # type: ignore[misc]  # torch declares forward as an attribute, which cannot be final
-        self, x_TBF: Tensor, state: State | None = None
-    ) -> tuple[Tensor, State]:
+    @final  # type: ignore[misc]  # torch declares forward as a writable attribute
+    def forward(self, x_TBF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """The scan of :meth:`step` over ``T``: ``(T, B, *F)`` to ``(T, B, *F)`` and the last state.
 
         Raises :class:`ShapeError` when there is no time step, or a given state is of another shape than the input.
@@ -75,7 +73,9 @@ class FiringConfig:
 
     def __attrs_post_init__(self) -> None:
         if not self.v_reset < self.v_th:
-            raise ValueError(f"v_reset must be below v_th (a neuron at rest would fire), got v_reset {self.v_reset} and v_th {self.v_th}")
+            raise ValueError(
+                f"v_reset must be below v_th (a neuron at rest would fire), got v_reset {self.v_reset} and v_th {self.v_th}"
+            )
 
 
 class MembraneState(NamedTuple):

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nastk.core import catalogue, hookspecs
 from nastk.core.catalogue import Entry, Source
@@ -43,12 +43,14 @@ class Broken:
 
 def installed() -> list[Source]:
     """Every entry point of the group; ``NASTK_PLUGINS=a,b`` keeps only these third-party ones (empty: none)."""
-    wanted = os.environ.get("NASTK_PLUGINS")
-    found = {}
+    narrowed = os.environ.get("NASTK_PLUGINS")
+    wanted = None if narrowed is None else [name.strip() for name in narrowed.split(",")]
+    found: dict[tuple[str, str], Source] = {}
     for point in entry_points(group=hookspecs.GROUP):
-        name, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
-        if name == "nastk" or wanted is None or point.name in wanted.split(","):
-            found[name, point.name] = Source(point.name, point.value, name, version)
+        name, version = (point.dist.name or "unknown", point.dist.version or "") if point.dist else ("unknown", "")
+        if name == "nastk" or wanted is None or point.name in wanted:
+            module = point.value.partition(":")[0].partition("[")[0].strip()
+            found[name, point.name] = Source(point.name, module, name, version)
     return [found[key] for key in sorted(found, key=lambda k: (k[0] != "nastk", k))]
 
 
@@ -63,7 +65,7 @@ class Registry:
             self.hooks.enable_tracing()
         self.broken: list[Broken] = []
         self._entries: list[Entry] = []
-        self._dynamic: list[tuple[Source, str]] = []
+        self._hooked: dict[str, list[tuple[Source, str]]] = {}
         for source in sources:
             self._read(source)
 
@@ -74,15 +76,26 @@ class Registry:
             self.broken.append(Broken(source, f"{type(error).__name__}: {error}"))
             return
         for offer in offers:
-            self._entries += offer.entries
-            if offer.dynamic:
-                self._dynamic.append((source, offer.module))
+            self._entries += [entry for entry in offer.entries if not self._has(entry)]
+            for hook in offer.hooks:
+                self._hooked.setdefault(hook, []).append((source, offer.module))
+
+    def _has(self, entry: Entry) -> bool:
+        """Whether this very class is there already, by another entry point or by its mark."""
+        place = (entry.kind, entry.name, entry.module, entry.attribute)
+        return any((e.kind, e.name, e.module, e.attribute) == place for e in self._entries)
 
     def offer(self, *things: type | ModuleType) -> None:
-        """Offer marked classes, or all marked classes of a module, to this process; for scripts and notebooks."""
+        """Offer marked classes, or those that a module defines, to this process; for scripts and notebooks.
+
+        A class offered again, as when a notebook's cell is run twice, takes the place of its predecessor. Raises
+        :class:`BrokenPlugin` when nothing is marked.
+        """
         for thing in things:
             classes = vars(thing).values() if isinstance(thing, ModuleType) else [thing]
             marked = [c for c in classes if isinstance(c, type) and "__nastk__" in vars(c)]
+            if isinstance(thing, ModuleType):
+                marked = [c for c in marked if c.__module__ == thing.__name__]  # not what it imported
             if not marked:
                 raise BrokenPlugin(f"{thing!r} is no plug-in: no class in it is marked (see nastk.mark).")
             source = Source("offered", marked[0].__module__, "this process", "")
@@ -116,6 +129,8 @@ class Registry:
         if not found:
             names = self.names(kind)
             hint = "" if not self.broken else f" Broken plug-ins: {', '.join(b.source.plugin for b in self.broken)}."
+            narrowed = os.environ.get("NASTK_PLUGINS")
+            hint += "" if narrowed is None else f" NASTK_PLUGINS={narrowed} leaves other packages out."
             raise UnknownName(
                 f"No {kind} named {name!r}{origin}.{near(name, names)} Installed: {', '.join(names) or 'none'}.{hint} "
                 "A plug-in package may be missing: see `nastk plugins`."
@@ -128,9 +143,12 @@ class Registry:
     def load(self, kind: Kind, name: str, where: str = "") -> type[Any]:
         """The class of a plug-in, imported now if need be; raises as :meth:`find`, or :class:`BrokenPlugin`."""
         entry = self.find(kind, name, where)
-        cls = entry.loaded or getattr(self._import(entry.source, entry.module), entry.attribute)
+        cls = entry.loaded or getattr(self._import(entry.source, entry.module), entry.attribute, None)
+        if not isinstance(cls, type) or "__nastk__" not in vars(cls):
+            raise BrokenPlugin(f"{entry.module} marks {entry.attribute} as {kind} {name!r}, but does not keep it once imported.")
         if kind in INTERFACES and not issubclass(cls, interface(kind)):
-            raise BrokenPlugin(f"{entry.module}.{entry.attribute} is marked as {kind} {name!r} but is no {interface(kind).__name__}.")
+            wanted = interface(kind).__name__
+            raise BrokenPlugin(f"{entry.module}.{entry.attribute} is marked as {kind} {name!r} but is no {wanted}.")
         return cls
 
     def _import(self, source: Source, module: str) -> ModuleType:
@@ -148,17 +166,46 @@ class Registry:
                 raise BrokenPlugin(f"The plug-in {source.plugin!r} ({source.distribution} {source.version}): {error}") from error
         return loaded
 
-    def _load_dynamic(self) -> None:
-        waiting, self._dynamic = self._dynamic, []
-        for source, module in waiting:
+    def load_listeners(self) -> None:
+        """Import the modules that implement ``nastk_event``, so that a run's events reach them; who fails is broken."""
+        for source, module in self._hooked.pop("nastk_event", []):
             try:
-                for cls in self._import(source, module).nastk_classes():
-                    self._entries.append(_entry_of(cls, source))
+                self._import(source, module)
             except BrokenPlugin as error:
                 self.broken.append(Broken(source, str(error)))
 
+    def _load_dynamic(self) -> None:
+        made: list[Entry] = []
+        for source, module in self._hooked.pop("nastk_classes", []):
+            try:
+                made += self._made(source, self._import(source, module))
+            except BrokenPlugin as error:
+                self.broken.append(Broken(source, str(error)))
+        self._entries += made
+
+    def _made(self, source: Source, module: ModuleType) -> list[Entry]:
+        """What the hook ``nastk_classes`` of one module offers beyond what is written in the sources."""
+        others = [plugin for plugin in self.hooks.get_plugins() if plugin is not module]
+        origin = f"The hook nastk_classes of {module.__name__} ({source.distribution} {source.version})"
+        try:
+            answers = self.hooks.subset_hook_caller("nastk_classes", others)()
+            entries = [_entry_of(cls, source) for answer in answers for cls in answer]
+        except Exception as error:
+            raise BrokenPlugin(f"{origin} failed: {type(error).__name__}: {error}") from error
+        if not answers:
+            raise BrokenPlugin(f"{origin} answers nothing: decorate it with nastk.hookimpl, and return marked classes.")
+        new = [entry for entry in entries if not self._has(entry)]
+        for entry in new:
+            for old in self._entries:
+                if (old.kind, old.name) == (entry.kind, entry.name):
+                    theirs = f"{old.source.distribution} ({old.module})"
+                    raise BrokenPlugin(f"{origin} makes the {entry.kind} {entry.name!r}, which {theirs} offers already.")
+        return [evolve(entry, module=module.__name__) for entry in new]
+
 
 def _entry_of(cls: type, source: Source) -> Entry:
+    if not isinstance(cls, type) or "__nastk__" not in vars(cls):
+        raise TypeError(f"{cls!r} is not a marked class")
     mark: Mark = vars(cls)["__nastk__"]
     summary = (cls.__doc__ or "").strip().partition("\n")[0]
     return Entry(mark.kind, mark.name, summary, cls.__module__, cls.__qualname__, source, cls)

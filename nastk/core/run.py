@@ -18,6 +18,7 @@ from nastk.core.graph import Genotype
 from nastk.core.manifest import config_of, manifest
 from nastk.core.network import Network
 from nastk.core.registry import registry
+from nastk.core.resize import resized, settings_of
 from nastk.core.result import draw_result, operations, test_figures
 from nastk.core.runfile import Source, configure
 from nastk.core.search import check_fit
@@ -233,14 +234,21 @@ def train(
     quiet: bool = True,
     **settings: Any,
 ) -> Path:
-    """Train the network of a genotype (or of a genotype file) from scratch; returns the run directory."""
-    configured = configure(config, set, **settings)
+    """Train the network of a genotype (or of a genotype file) from scratch; returns the run directory.
+
+    Space and ``[model]`` are those of the genotype unless the settings say otherwise: ``model={"channels": 64}`` trains
+    the same cells wider.
+    """
+    if not isinstance(genotype, Genotype):
+        genotype = load_genotype(Path(genotype))
+    configured = configure(config, set, settings_of(genotype), **settings)
     prepared = Run(configured)
-    found = genotype if isinstance(genotype, Genotype) else read_genotype(Path(genotype), prepared)
+    genotype = resized(genotype, configured.model)
+    prepared.space.encode(genotype)
     store = _new_store(out, configured)
     with prepared.writing(store, _reporters(quiet), resumed=False):
-        prepared.take(found)
-        prepared.train(found)
+        prepared.take(genotype)
+        prepared.train(genotype)
     return store.path
 
 
@@ -258,12 +266,17 @@ def evaluate(directory: str | Path, *, quiet: bool = True) -> dict[str, Any]:
         return prepared.test(network)
 
 
-def read_genotype(path: Path, prepared: Run) -> Genotype:
-    """A genotype file that belongs to the run's space. Raises :class:`SchemaError` or :class:`NotInSpace`."""
+def load_genotype(path: Path) -> Genotype:
+    """A genotype file. Raises :class:`OutputError` when it cannot be read, :class:`SchemaError` when it is none."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OutputError(f"The genotype {path} cannot be read: {error}.") from error
-    genotype = Genotype.from_json(text, str(path))
+    return Genotype.from_json(text, str(path))
+
+
+def read_genotype(path: Path, prepared: Run) -> Genotype:
+    """The genotype file of a run. Raises as :func:`load_genotype`, and :class:`NotInSpace`."""
+    genotype = load_genotype(path)
     prepared.space.encode(genotype)
     return genotype

@@ -18,12 +18,13 @@ FLAGS = {"strategy": "strategy", "space": "space", "dataset": "dataset", "neuron
 Source = str | Path | Mapping[str, Any] | RunConfig | None
 
 
-def configure(source: Source = None, sets: Sequence[str] = (), **flags: Any) -> RunConfig:
+def configure(source: Source = None, sets: Sequence[str] = (), under: Mapping[str, Any] | None = None, **flags: Any) -> RunConfig:
     """The typed configuration of a run.
 
     ``source`` is a TOML file, plain data, a ready :class:`RunConfig` or nothing; ``sets`` are ``path=value`` texts;
     ``flags`` are those of ``nastk run`` (strategy, space, dataset, neuron, attention, seed, device) and any table of
-    the run file (``model={"channels": 8}``). Raises :class:`ConfigError` with all faults at once.
+    the run file (``model={"channels": 8}``); ``under`` is plain data below what the user says.
+    Raises :class:`ConfigError` with all faults at once.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if isinstance(source, RunConfig):
@@ -41,14 +42,14 @@ def configure(source: Source = None, sets: Sequence[str] = (), **flags: Any) -> 
             document[name] = value
     for text in sets:
         assign(document, text)
-    return structure(with_defaults(document), RunConfig, where)
+    return structure(with_defaults(document, under or {}), RunConfig, where)
 
 
-def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document over what its space and its strategy want unless told otherwise (their ``defaults``)."""
+def with_defaults(document: Mapping[str, Any], under: Mapping[str, Any]) -> dict[str, Any]:
+    """The document over ``under``, over what its space and its strategy want unless told otherwise (their ``defaults``)."""
     merged: dict[str, Any] = {}
     for kind, usual in ((Kind.SPACE, "spiking-cells"), (Kind.STRATEGY, "ma-darts")):
-        part = document.get(kind.value, usual)
+        part = document.get(kind.value, under.get(kind.value, usual))
         name = part.get("name", usual) if isinstance(part, Mapping) else part
         if not isinstance(name, str):
             continue
@@ -56,4 +57,4 @@ def with_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
             merged = overlay(merged, getattr(registry().load(kind, name), "defaults", {}))
         except NastkError:
             continue  # a wrong name is reported with all other faults when the document is structured
-    return overlay(merged, document)
+    return overlay(overlay(merged, under), document)

@@ -22,7 +22,7 @@ from nastk.core.config import (
 Location = Literal["after_every", "end", "both", "candidate"]
 
 
-def _each(validator: Callable[[Any, Any, int], Any]) -> Callable[[Any, Any, Options[int]], None]:
+def _each(validator: Callable[[Any, Any, int], Any]) -> Callable[[Any, Any, Any], None]:
     def check(instance: Any, attribute: Any, value: Options[int]) -> None:
         for option in value.values:
             validator(instance, attribute, option)
@@ -56,10 +56,10 @@ class ModelConfig:
 
 @frozen(kw_only=True)
 class ProxyConfig:
-    """The smaller network that the search trains; what is unset is as in ``[model]``."""
+    """The smaller network that the search trains; what is 0 is as in ``[model]``."""
 
-    channels: int | None = field(default=8, validator=optional(ge(1)), metadata={"help": "initial channels; unset: as model"})
-    cells: int | None = field(default=3, validator=optional(ge(1)), metadata={"help": "cells; unset: as model"})
+    channels: int = field(default=8, validator=ge(0), metadata={"help": "initial channels; 0: as model"})
+    cells: int = field(default=3, validator=ge(0), metadata={"help": "cells; 0: as model"})
 
 
 @frozen(kw_only=True)
@@ -77,7 +77,9 @@ class TrainConfig:
     clip: float = field(default=5.0, validator=gt(0), metadata={"help": "largest gradient norm"})
     label_smoothing: float = field(default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "label smoothing"})
     auxiliary: float = field(default=0.0, validator=ge(0), metadata={"help": "weight of an auxiliary head at 2/3 of the depth"})
-    drop_path: float = field(default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "drop-path probability at the last epoch"})
+    drop_path: float = field(
+        default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "drop-path probability at the last epoch"}
+    )
     data: Literal["all", "hold-out"] = field(
         default="all", metadata={"help": "all training samples, or all but the validation part"}
     )

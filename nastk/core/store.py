@@ -12,7 +12,6 @@ from typing import Any
 
 import safetensors.torch
 import tomli_w
-import torch
 from torch import Tensor
 
 from nastk.core.errors import OutputError, SchemaError
@@ -36,7 +35,9 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
-                raise OutputError(f"The output directory {path} is not empty: choose another with --out, or go on with --resume {path}.")
+                raise OutputError(
+                    f"The output directory {path} is not empty: choose another with --out, or go on with --resume {path}."
+                )
         except OSError as error:
             raise OutputError(f"The output directory {path} cannot be made: {error.strerror or error}.") from error
         return RunDirectory(path)

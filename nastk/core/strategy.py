@@ -35,11 +35,12 @@ class SearchContext:
         self.seed = config.seed
         self.reports: dict[str, Report] = {}
         self._executor = executor
-        if isinstance(space, CellSpace) and config.proxy.cells is not None:
+        if isinstance(space, CellSpace) and config.proxy.cells:
             by_layer = any(name.isdigit() for name in space.wirings)
             if (by_layer or space.searches_layers) and config.proxy.cells != config.model.cells.values[0]:
                 raise ConfigError(
-                    ["proxy.cells: must equal model.cells when every layer has its own cell or the layer level is searched"], "proxy"
+                    ["proxy.cells: must equal model.cells when every layer has its own cell or the layer level is searched"],
+                    "proxy",
                 )
 
     def rng(self, purpose: str) -> random.Random:
@@ -50,10 +51,10 @@ class SearchContext:
         """The genotype at the size that the search trains; what is searched is left as it is."""
         wanted: dict[str, Any] = {}
         model, proxy = self.config.model, self.config.proxy
-        if proxy.channels is not None and not model.channels.searched:
+        if proxy.channels and not model.channels.searched:
             wanted["channels"] = proxy.channels
         searches_layers = isinstance(self.space, CellSpace) and self.space.searches_layers
-        if proxy.cells is not None and not model.cells.searched and not searches_layers:
+        if proxy.cells and not model.cells.searched and not searches_layers:
             wanted[LAYERS] = fixed_path(proxy.cells)
         return evolve(genotype, parts={**dict(genotype.parts), **wanted})
 
@@ -71,7 +72,7 @@ class SearchContext:
         if isinstance(self.space, CellSpace) and self.space.open_parts:
             names = ", ".join(f"model.{name}" for name in self.space.open_parts)
             raise ConfigError(
-                [f"{self.config.strategy.name!r} cannot search {names}: fix them, or use a strategy that samples (random-search)"],
+                [f"{self.config.strategy.name!r} cannot search {names}: fix them, or use one that samples (random-search)"],
                 "strategy",
             )
         return self.network(self.space.full(), affine=False)

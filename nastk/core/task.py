@@ -49,7 +49,9 @@ class Task:
         self._index: Mapping[Split, Tensor] = dict(zip(SEARCHED, parts, strict=True))
         for which, index in self._index.items():
             if not len(index):
-                raise DataError(f"The split {which} of {len(samples.y)} training samples is empty: change [split] or use more samples.")
+                raise DataError(
+                    f"The split {which} of {len(samples.y)} training samples is empty: change [split] or use more samples."
+                )
 
     def size(self, *splits: Split) -> int:
         """Number of samples in these splits."""
@@ -58,9 +60,9 @@ class Task:
     def steps(self, batch: int, *splits: Split) -> int:
         """Number of full batches in these splits. Raises :class:`DataError` when there is not one."""
         if self.size(*splits) < batch:
-            raise DataError(
-                f"A batch of {batch} is larger than the {self.size(*splits)} samples of {' + '.join(splits)}: use a smaller batch."
-            )
+            where = " + ".join(splits)
+            size = self.size(*splits)
+            raise DataError(f"A batch of {batch} is larger than the {size} samples of {where}: use a smaller batch.")
         return self.size(*splits) // batch
 
     def batches(self, batch: int, seed: int, *purpose: str | int, splits: Sequence[Split]) -> Iterator[Batch]:

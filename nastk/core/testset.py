@@ -9,7 +9,7 @@ from nastk.core.errors import DataError
 from nastk.core.task import Batch, Task, sample_shape
 
 
-def test_batches(dataset: Dataset, task: Task, batch: int = 256) -> Iterator[Batch]:
+def test_batches(dataset: Dataset, task: Task, batch: int = 256) -> Iterator[Batch]:  # noqa: PT028  no test of pytest
     """Every test sample once, normalised by the training data's statistics."""
     samples = dataset.test()
     if sample_shape(samples) != task.shape:

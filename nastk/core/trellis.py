@@ -8,6 +8,7 @@ of its arrivals weighted by their mass, so one-hot weights give exactly the chai
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -129,7 +130,7 @@ class Trellis(nn.Module):
         """The weights along one path, under the names of the chain of that path."""
         names = {f"classifiers.{path[-1]}.": "classifier."}
         scales = [0, *map(int, path)]
-        for layer, (scale, target) in enumerate(zip(scales, scales[1:], strict=False)):
+        for layer, (scale, target) in enumerate(pairwise(scales)):
             key = f"{layer}_{scale}_{target - scale}"
             names[f"cells.{key}."] = f"cells.{layer}."
             if layer >= 2 and scales[layer - 1] < scale:

@@ -61,7 +61,7 @@ class TrialWork:
             with seeded(self.seed, "trial", "weights", proposal.digest):
                 network = Network(proxy, self.task.shape, self.task.classes).to(self.task.device)
             splits = (Split.WEIGHTS, Split.ALPHA)
-            trainer = Trainer(network, self.task, config, self.seed, lambda event: None, splits)
+            trainer = Trainer(network, self.task, config, self.seed, lambda _: None, splits)
             for epoch in range(config.epochs):
                 trainer.epoch(epoch)
             scores = evaluate(network, network, self.task, self.task.unaugmented(Split.VALID))

@@ -106,7 +106,8 @@ class TopEdges(Wiring):
             into = cell.into(node)
             sources = tuple(edge.src for edge in into)
             if sources not in self._sources(node):
-                raise NotInSpace(f"node {node} has arrivals from {list(sources)}, the space wants {min(self.degree, node)} distinct ones")
+                wanted = min(self.degree, node)
+                raise NotInSpace(f"node {node} has arrivals from {list(sources)}, the space wants {wanted} distinct ones")
             choice.append(self._sources(node).index(sources))
             choice += [_operation_number(edge, self.chosen_from) for edge in into]
         return tuple(choice)

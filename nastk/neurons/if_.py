@@ -17,10 +17,10 @@ class IF(ThresholdNeuron):
     =============================  =======================================================
     same as                        settings
     =============================  =======================================================
-    SpikingJelly ``IFNode``        defaults; surrogate ``sigmoid`` (its own default)
-    ... ``v_reset=None``           ``reset="soft"``
-    snnTorch ``Leaky(beta=1)``     ``compare=">", reset="soft", reset_timing="next",
-                                   detach_reset=True``
+    SpikingJelly ``IFNode``        ``v_th=1.0``; surrogate ``sigmoid`` (its own default)
+    ... ``v_reset=None``           the same with ``reset="soft"``
+    snnTorch ``Leaky(beta=1)``     ``v_th=1.0, compare=">", reset="soft",
+                                   reset_timing="next", detach_reset=True``
     =============================  =======================================================
     """
 

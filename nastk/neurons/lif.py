@@ -38,11 +38,12 @@ class LIF(ThresholdNeuron):
     ======================================  ==============================================================
     same as                                 settings
     ======================================  ==============================================================
-    SpikingJelly ``LIFNode(tau)``           ``tau``; ``decay_input``, ``detach_reset`` and ``v_reset`` as
-                                            there; its default surrogate is ``sigmoid``
-    ... ``v_reset=None``                    ``reset="soft"``
-    snnTorch ``Leaky(beta)``                ``tau = 1 / (1 - beta), decay_input=False, compare=">",
-                                            reset_timing="next", detach_reset=True, reset="soft"``
+    SpikingJelly ``LIFNode(tau)``           ``v_th=1.0``, ``tau``; ``decay_input``, ``detach_reset`` and
+                                            ``v_reset`` as there; its default surrogate is ``sigmoid``
+    ... ``v_reset=None``                    the same with ``reset="soft"``
+    snnTorch ``Leaky(beta)``                ``v_th=1.0, tau = 1 / (1 - beta), decay_input=False,
+                                            compare=">", reset_timing="next", detach_reset=True,
+                                            reset="soft"``
     ... ``reset_mechanism="zero"``          the same with ``reset="hard"``
     ... ``reset_mechanism="none"``          the same with ``reset="none"``
     SpikeDHS neuron (Che et al., 2022)      ``tau=1.25, decay_input=False, v_th=0.5, compare=">"``,

@@ -36,10 +36,11 @@ class PLIF(ThresholdNeuron):
     ==============================================  ======================================================
     same as                                         settings
     ==============================================  ======================================================
-    SpikingJelly ``ParametricLIFNode(init_tau)``    ``tau = init_tau``; ``decay_input``, ``detach_reset`` and
-                                                    ``v_reset`` as there; its own surrogate is ``sigmoid``
-    ... ``v_reset=None``                            ``reset="soft"``
-    AutoSNN (Na et al., 2022)                       ``detach_reset=True``
+    SpikingJelly ``ParametricLIFNode(init_tau)``    ``v_th=1.0, tau = init_tau``; ``decay_input``,
+                                                    ``detach_reset`` and ``v_reset`` as there; its own
+                                                    surrogate is ``sigmoid``
+    ... ``v_reset=None``                            the same with ``reset="soft"``
+    AutoSNN (Na et al., 2022)                       ``v_th=1.0, detach_reset=True``
     ==============================================  ======================================================
 
     snnTorch's ``Leaky(learn_beta=True)`` learns beta itself, clamped to [0, 1]: the same membrane, other training.

@@ -31,14 +31,24 @@ class BilevelConfig:
     skip_dropout: float = field(
         default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "guard: dropout on skips, decaying to zero over the search"}
     )
-    max_skips: int | None = field(default=None, validator=optional(ge(0)), metadata={"help": "guard: most skips of a normal cell"})
-    stop_skips: int | None = field(
-        default=None, validator=optional(ge(0)), metadata={"help": "guard: stop once a normal cell would have more skips than this"}
+    max_skips: int | None = field(
+        default=None, validator=optional(ge(0)), metadata={"help": "guard: most skips of a normal cell"}
     )
-    nos_weight: float = field(default=0.0, validator=ge(0), metadata={"help": "weight of spikes an image over nos_target in the loss"})
+    stop_skips: int | None = field(
+        default=None,
+        validator=optional(ge(0)),
+        metadata={"help": "guard: stop once a normal cell would have more skips than this"},
+    )
+    nos_weight: float = field(
+        default=0.0, validator=ge(0), metadata={"help": "weight of spikes an image over nos_target in the loss"}
+    )
     nos_target: float = field(default=110_000.0, validator=gt(0), metadata={"help": "spikes an image that count as 1"})
-    penalty: EstimatorPart | None = field(default=None, metadata={"help": "differentiable cost that joins alpha's loss (macs, parameters)"})
-    penalty_weight: float = field(default=0.1, validator=ge(0), metadata={"help": "weight of the cost over its value at uniform alpha"})
+    penalty: EstimatorPart | None = field(
+        default=None, metadata={"help": "differentiable cost that joins alpha's loss (macs, parameters)"}
+    )
+    penalty_weight: float = field(
+        default=0.1, validator=ge(0), metadata={"help": "weight of the cost over its value at uniform alpha"}
+    )
 
 
 @frozen

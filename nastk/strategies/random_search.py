@@ -46,15 +46,15 @@ class RandomSearch(AskTell[Best]):
     def steps(self) -> int:
         return -(-self.config.trials // self.config.batch)
 
-    def begin(self, context: SearchContext) -> Best:
+    def begin(self, context: SearchContext) -> Best:  # noqa: ARG002  the interface's arguments
         return Best()
 
-    def ask(self, context: SearchContext, state: Best) -> Sequence[Proposal]:
+    def ask(self, context: SearchContext, state: Best) -> Sequence[Proposal]:  # noqa: ARG002
         rng = context.rng("propose")
         count = min(self.config.batch, self.config.trials - context.step * self.config.batch)
         return [Proposal(context.space.sample(rng), self.config.epochs) for _ in range(count)]
 
-    def tell(self, context: SearchContext, state: Best, reports: Sequence[Report]) -> Best:
+    def tell(self, context: SearchContext, state: Best, reports: Sequence[Report]) -> Best:  # noqa: ARG002
         for report in reports:
             better = report.accuracy > state.accuracy
             state = Best(

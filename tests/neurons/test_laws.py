@@ -177,3 +177,9 @@ def test_state_of_another_shape_is_refused(name: str, data: st.DataObject, x_TBF
     larger = torch.cat([x_TBF, x_TBF[:, :1]], dim=1)
     with pytest.raises(ShapeError, match="state of shape"):
         neuron(larger, state)
+
+
+@every
+def test_no_time_step_is_refused(name: str) -> None:
+    with pytest.raises(ShapeError, match=r"at least one time step, got an input of shape \(0, 2, 3\)"):
+        NeuronPart.named(name).build()(torch.zeros(0, 2, 3))

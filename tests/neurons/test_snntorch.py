@@ -17,7 +17,7 @@ from nastk.core.config import NeuronPart, SurrogatePart
 snntorch = pytest.importorskip("snntorch")
 surrogates = pytest.importorskip("snntorch.surrogate")
 
-DELAYED: dict[str, Any] = {"compare": ">", "reset_timing": "next", "detach_reset": True}
+DELAYED: dict[str, Any] = {"v_th": 1.0, "compare": ">", "reset_timing": "next", "detach_reset": True}
 RESETS = {"subtract": "soft", "zero": "hard", "none": "none"}
 # their function, its arguments, our surrogate
 SURROGATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -74,7 +74,8 @@ def test_leaky(mechanism: str, surrogate: str, arguments: dict[str, Any], ours: 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("threshold", [0.5, 1.0])
 def test_leaky_of_any_beta_and_threshold(mechanism: str, beta: float, threshold: float) -> None:
-    part = NeuronPart.named("lif", tau=1 / (1 - beta), v_th=threshold, decay_input=False, reset=RESETS[mechanism], **DELAYED)
+    delayed = {**DELAYED, "v_th": threshold}
+    part = NeuronPart.named("lif", tau=1 / (1 - beta), decay_input=False, reset=RESETS[mechanism], **delayed)
     agree(part, leaky_of(beta, mechanism, surrogates.atan(), threshold))
 
 

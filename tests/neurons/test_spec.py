@@ -14,7 +14,7 @@ from nastk.core.neuron import Neuron, ThresholdNeuron
 
 SNNTORCH = {"decay_input": False, "compare": ">", "reset_timing": "next"}
 
-# name, settings, input, spikes, membrane after each step
+# name, settings (with v_th = 1 unless given), input, spikes, membrane after each step
 TRACES: list[tuple[str, dict[str, Any], list[float], list[int], list[float]]] = [
     ("if", {}, [0.5, 0.5, 0.75, 0.75, 0.5], [0, 1, 0, 1, 0], [0.5, 0.0, 0.75, 0.0, 0.5]),
     ("if", {"compare": ">"}, [0.5, 0.5, 0.75, 0.75, 0.5], [0, 0, 1, 0, 1], [0.5, 1.0, 0.0, 0.75, 0.0]),
@@ -48,7 +48,7 @@ def build(name: str, **settings: Any) -> Neuron[Any]:
 
 @pytest.mark.parametrize(("name", "settings", "x", "spikes", "membrane"), TRACES)
 def test_trace(name: str, settings: dict[str, Any], x: list[float], spikes: list[int], membrane: list[float]) -> None:
-    neuron = build(name, **settings)
+    neuron = build(name, **{"v_th": 1.0, **settings})
     x_TB = torch.tensor(x, dtype=torch.float64)[:, None]
     state = neuron.initial_state(x_TB[0])
     seen_z, seen_v = [], []
@@ -59,6 +59,11 @@ def test_trace(name: str, settings: dict[str, Any], x: list[float], spikes: list
     assert seen_z == spikes
     assert seen_v == pytest.approx(membrane, rel=1e-6, abs=1e-6)
     assert neuron(x_TB)[0][:, 0].tolist() == spikes
+
+
+@pytest.mark.parametrize(("name", "k"), [("if", 1.0), ("lif", 0.5), ("plif", 0.5)])
+def test_default_threshold_is_a_half(name: str, k: float) -> None:
+    assert build(name)(torch.tensor([[0.25], [0.5], [0.125]], dtype=torch.float64) / k)[0][:, 0].tolist() == [0, 1, 0]
 
 
 def test_relu_rectifies_each_step_and_has_nothing_to_learn() -> None:
@@ -81,13 +86,13 @@ def test_plif_starts_at_its_tau(tau: float, k: float) -> None:
 
 
 def test_plif_gradient_of_one_step() -> None:
-    neuron = build("plif", tau=4.0, surrogate={"name": "triangle", "width": 2.0, "height": 1.0})
+    neuron = build("plif", tau=4.0, v_th=1.0, surrogate={"name": "triangle", "width": 2.0, "height": 1.0})
     neuron(torch.tensor([[2.0]], dtype=torch.float64))[0].sum().backward()
     # h = k x = 0.5; g(h - 1) = 1 - 0.5 / 2; dh/dw = x k (1 - k)
     assert neuron.w.grad.item() == pytest.approx(0.75 * 2 * 0.25 * 0.75, rel=1e-6)
 
 
-# Input [1.5, 0] with 1 - 1/tau = 0.5 fires once. Rows: settings, h[2], dh[2]/dx[1]; g is the surrogate at h[1].
+# Input [1.5, 0] with 1 - 1/tau = 0.5 and v_th = 1 fires once. Rows: settings, h[2], dh[2]/dx[1]; g is the surrogate at h[1].
 g = 1 - 0.5 / 4
 RESETS = [
     ({"reset": "none"}, 0.75, 0.5),
@@ -105,7 +110,8 @@ RESETS = [
 
 @pytest.mark.parametrize(("settings", "h2", "through"), RESETS)
 def test_gradient_through_the_reset(settings: dict[str, Any], h2: float, through: float) -> None:
-    neuron = build("lif", decay_input=False, surrogate={"name": "triangle", "width": 4.0, "height": 1.0}, **settings)
+    triangle = {"name": "triangle", "width": 4.0, "height": 1.0}
+    neuron = build("lif", decay_input=False, v_th=1.0, surrogate=triangle, **settings)
     x = torch.tensor([[1.5], [0.0]], dtype=torch.float64, requires_grad=True)
     neuron(x)[0][1].sum().backward()
     assert x.grad[:, 0].tolist() == pytest.approx([(1 - abs(h2 - 1) / 4) * through, 1 - abs(h2 - 1) / 4])
@@ -133,6 +139,8 @@ def test_spike_dhs_is_a_setting() -> None:
         ("plif", {"leak": "linear"}, "unknown setting"),
         ("lif", {"leak": "exponetial"}, "exponential"),
         ("if", {"v_th": 0.0}, "v_th"),
+        ("if", {"v_reset": 0.5}, "v_reset must be below v_th .* got v_reset 0.5 and v_th 0.5"),
+        ("plif", {"v_th": 1.0, "v_reset": 1.5}, "got v_reset 1.5 and v_th 1.0"),
         ("relu", {"v_th": 1.0}, "unknown setting"),
         ("lif", {"surrogate": {"name": "atan", "alpha": -1.0}}, "surrogate.alpha"),
     ],
@@ -140,6 +148,10 @@ def test_spike_dhs_is_a_setting() -> None:
 def test_wrong_settings_are_refused_by_name(name: str, settings: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         NeuronPart.named(name, **settings)
+
+
+def test_rest_just_below_the_threshold_is_allowed() -> None:
+    assert not build("if", v_th=1.0, v_reset=0.999)(torch.zeros(3, 2, dtype=torch.float64))[0].any()
 
 
 def test_threshold_neurons_share_firing_and_reset() -> None:

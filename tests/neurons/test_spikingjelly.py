@@ -82,7 +82,7 @@ def test_neuron(
     reset: dict[str, Any],
     detach: bool,
 ) -> None:
-    neuron = NeuronPart.named(our_name, **ours, **reset, detach_reset=detach, surrogate="sigmoid").build().double()
+    neuron = NeuronPart.named(our_name, **ours, **reset, v_th=1.0, detach_reset=detach, surrogate="sigmoid").build().double()
     node = theirs_of(name, {**arguments, "v_reset": v_reset, "detach_reset": detach}, "Sigmoid", {})
     # an input that leaks is divided by tau: make up for it, so that it fires as often
     agree(neuron, node, T=8, gain=ours.get("tau", 2.0) if ours.get("decay_input", True) else 1.0)
@@ -110,7 +110,7 @@ def test_surrogate(surrogate: str, arguments: dict[str, Any], our_surrogate: dic
 
 
 def test_state_carries_over_as_their_memory_does() -> None:
-    neuron = NeuronPart.named("lif", surrogate="sigmoid").build()
+    neuron = NeuronPart.named("lif", v_th=1.0, surrogate="sigmoid").build()
     node = theirs_of("LIFNode", {"tau": 2.0}, "Sigmoid", {})
     x = currents(8, seed=5)
     z, state = neuron(x[:3])

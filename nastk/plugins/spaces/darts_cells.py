@@ -57,7 +57,8 @@ class DartsCells(CellSpace):
     def __init__(self, model: ModelConfig) -> None:
         operations = candidates(OPERATIONS, model, "space darts-cells")
         wiring = TopEdges(full_cell(2, 4, operations, range(2, 6)), degree=2)
-        super().__init__("darts-cells", {"normal": wiring, "reduce": wiring}, part_decisions(model, membrane="pre", norm="operation", stem=3))
+        decisions = part_decisions(model, membrane="pre", norm="operation", stem=3)
+        super().__init__("darts-cells", {"normal": wiring, "reduce": wiring}, decisions)
 
     def published(self, name: str) -> Genotype:
         """``DARTS_V1`` or ``DARTS_V2`` with this space's parts; ``KeyError`` for another name."""

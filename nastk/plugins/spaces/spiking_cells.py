@@ -39,7 +39,9 @@ class SpikingCellsConfig:
     preset: Literal["default", "dhs", "snas", "autosnn", "darts"] = field(
         default="default", metadata={"help": "candidate operations: nastk's, or those of SpikeDHS, SNASNet, AutoSNN, DARTS"}
     )
-    operations: tuple[str, ...] | None = field(default=None, metadata={"help": "candidate operations by name, in place of a preset"})
+    operations: tuple[str, ...] | None = field(
+        default=None, metadata={"help": "candidate operations by name, in place of a preset"}
+    )
     nodes: int = field(default=4, validator=in_(range(1, 9)), metadata={"help": "inner nodes of a cell (SpikeDHS: 3)"})
     degree: int = field(default=2, validator=in_(range(1, 9)), metadata={"help": "incoming edges that a node keeps"})
     sharing: Literal["by_type", "shared", "per_cell"] = field(
