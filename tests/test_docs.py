@@ -91,19 +91,13 @@ def reference() -> ModuleType:
 def execute() -> Iterator[Callable[[Path], str]]:
     """Runs a program in a process and a folder of its own; gives what went wrong, or nothing."""
     if sys.platform != "linux":  # torch does not survive a fork everywhere
-        yield (
-            lambda program: (
-                subprocess.run(
-                    [sys.executable, program],
-                    cwd=program.parent,
-                    env=ENVIRONMENT,
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                    check=False,
-                ).stderr
-            )
-        )
+
+        def alone(program: Path) -> str:
+            command = [sys.executable, program]
+            done = subprocess.run(command, cwd=program.parent, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+            return "" if done.returncode == 0 else done.stderr
+
+        yield alone
         return
     with subprocess.Popen([sys.executable, "-c", WARM], env=ENVIRONMENT, stdin=-1, stdout=-1, text=True, bufsize=1) as warm:
         assert warm.stdin is not None

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from nastk.core.errors import ConfigError, NotInSpace
 from nastk.core.graph import NONE, Cell, Genotype
 from nastk.core.layout import SEARCHED, best_path, fixed_path, one_hot_path
+from nastk.core.registry import registry
 from nastk.core.settings import ModelConfig
 from nastk.core.space import Choice, Decision, Relaxable
-from nastk.core.types import Pairs, Scalar
+from nastk.core.types import Kind, Pairs, Scalar
 from nastk.core.wiring import Wiring
 
 LAYERS = "layers"
@@ -29,7 +30,8 @@ def _option(name: str, value: Any) -> Pairs:
 def candidates(operations: Sequence[str], model: ModelConfig, where: str) -> tuple[str, ...]:
     """The candidate operations of a space, with ``attention`` among them where the run asks for it as a candidate.
 
-    Raises :class:`ConfigError` for a list that is no search, or an attention to choose that is ``none``.
+    Raises :class:`ConfigError` for a list that is no search, or an attention to choose that is ``none``, and
+    :class:`UnknownName` for an operation that is not installed.
     """
     found = tuple(operations)
     if "candidate" in model.attention_location.values:
@@ -38,6 +40,8 @@ def candidates(operations: Sequence[str], model: ModelConfig, where: str) -> tup
         found += ("attention",)
     if len(set(found)) < len(found) or not set(found) - {NONE} or any("|" in op for op in found):
         raise ConfigError([f"space.operations: needs distinct names, one of them not 'none', got {list(found)}"], where)
+    for op in found:
+        registry().find(Kind.OPERATION, op, "space.operations")
     return found
 
 

@@ -16,6 +16,8 @@ from nastk.core.task import Batch
 from nastk.core.training import Scores, wilson
 
 PROFILE = "45nm"
+MEASURED = ("genotype", "search", "train", "test", "parameters", "nos", "firing_rate", "macs", "acs", "sops", "energy_nj")
+"""What a run finds out, in the order of ``result.json``; null until then."""
 BATCHES = 2
 """Batches of the test data on which MACs, ACs and SOPs are counted; spikes are counted on all."""
 

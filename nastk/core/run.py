@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from nastk.core.device import device_of
 from nastk.core.errors import Interrupted, NastkError, OutputError
@@ -19,11 +20,11 @@ from nastk.core.manifest import config_of, manifest
 from nastk.core.network import Network
 from nastk.core.registry import registry
 from nastk.core.resize import resized, settings_of
-from nastk.core.result import draw_result, operations, test_figures
+from nastk.core.result import BATCHES, MEASURED, draw_result, operations, test_figures
 from nastk.core.runfile import Source, configure
 from nastk.core.search import check_fit
 from nastk.core.search import search as search_loop
-from nastk.core.seeds import seeded
+from nastk.core.seeds import rng, seeded
 from nastk.core.settings import RunConfig
 from nastk.core.store import RunDirectory
 from nastk.core.strategy import SearchContext, Strategy
@@ -34,6 +35,8 @@ from nastk.core.training import evaluate as score
 from nastk.core.types import Kind, Split
 
 RESULT = "result.json"
+DRAWS = 8
+"""Members that may turn out not to fit the data before a run is refused; usually all fit, or none."""
 
 
 class Run:
@@ -51,9 +54,29 @@ class Run:
         self.task = Task(self.dataset, config.split, config.seed, self.device)
         self.context = SearchContext(self.space, self.task, config, config.executor.build(), self.emit)
         check_fit(self.strategy, self.context)
+        self.task.steps(config.train.batch, *self.splits)
+        self._check_networks()
         self.reporters: list[Reporter] = []
         self.store = RunDirectory(Path())
         self.result: dict[str, Any] = {}
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The parts of the training data on which the final network is trained."""
+        return (Split.WEIGHTS, Split.ALPHA, *((Split.VALID,) if self.config.train.data == "all" else ()))
+
+    def _check_networks(self) -> None:
+        """Refuse settings with which no network fits: some members are built, at both sizes, without memory or numbers."""
+        for draw in range(DRAWS):
+            genotype = self.space.sample(rng(self.config.seed, "check", draw))
+            try:
+                with torch.device("meta"):
+                    for sized in (self.context.proxy(genotype), genotype):
+                        Network(sized, self.task.shape, self.task.classes)
+                return
+            except NastkError as error:  # with searched parts, another member may fit
+                fault = error
+        raise fault
 
     def emit(self, event: Event) -> None:
         """Tell every reporter. Only a full or read-only disk ends the run; any other failure in one silences it."""
@@ -77,7 +100,8 @@ class Run:
             store.write_toml("manifest.toml", manifest(self.config, self.device))
         self.result = self._summary()
         if (store.path / RESULT).is_file():
-            self.result |= json.loads(store.read(RESULT))
+            self.result |= store.read_json(RESULT)
+        registry().load_listeners()
         self.reporters = [registry().load(Kind.REPORTER, name, "reporters")(store.path) for name in reporters]
         try:
             self.emit(RunStarted(store.path, self.result, resumed))
@@ -102,6 +126,7 @@ class Run:
             "attention": None,
             "time_steps": None,
             "seed": config.seed,
+            **dict.fromkeys(MEASURED),
         }
 
     def _keep(self, status: str, **figures: Any) -> None:
@@ -109,7 +134,7 @@ class Run:
         self.store.write_json(RESULT, self.result)
 
     def take(self, genotype: Genotype) -> None:
-        """Store the genotype that the rest of the run is about, and draw its cells."""
+        """Store the genotype that the rest of the run is about, and draw its cells; harmless to repeat."""
         self.store.write("genotype.json", genotype.to_json())
         draw_result(self.store.path, genotype)
         parts = {name: genotype.part(name) for name in ("neuron", "attention", "time_steps")}
@@ -118,8 +143,8 @@ class Run:
     def search(self) -> Genotype:
         """Search, derive, and store the genotype."""
         found = search_loop(self.strategy, self.context, self.store)
+        self._keep("started", search={"seconds": round(found.seconds, 2), "steps": found.steps})
         self.take(found.genotype)
-        self._keep("searched", search={"seconds": round(found.seconds, 2), "steps": found.steps})
         return found.genotype
 
     def build(self, genotype: Genotype) -> Network:
@@ -131,9 +156,8 @@ class Run:
     def train(self, genotype: Genotype) -> Network:
         """Train the network of a genotype from scratch, one checkpoint an epoch."""
         config = self.config.train
-        splits = (Split.WEIGHTS, Split.ALPHA, *((Split.VALID,) if config.data == "all" else ()))
         network = self.build(genotype)
-        trainer = Trainer(network, self.task, config, self.config.seed, self.emit, splits)
+        trainer = Trainer(network, self.task, config, self.config.seed, self.emit, self.splits)
         saved = self.store.load(trainer.stage)
         spent, start = 0.0, 0
         if saved is not None:
@@ -148,7 +172,8 @@ class Run:
             self.store.save(trainer.stage, state.epoch, tree)
             self.emit(StepDone(trainer.stage, state.epoch, state.figures))
         self.emit(StageDone(trainer.stage, spent))
-        self._keep("trained", train={"seconds": round(spent, 2), "epochs": config.epochs})
+        if self.result["status"] != "done":  # the test data of a finished run are not opened again
+            self._keep("trained", train={"seconds": round(spent, 2), "epochs": config.epochs})
         return network
 
     def test(self, network: Network) -> dict[str, Any]:
@@ -158,9 +183,11 @@ class Run:
         else:
             self.emit(StageStarted("test", 1, "passes"))
             began = time.perf_counter()
-            test = score(network, network, self.task, test_batches(self.dataset, self.task))
+            batches = test_batches(self.dataset, self.task)
+            first = list(itertools.islice(batches, BATCHES))
+            test = score(network, network, self.task, itertools.chain(first, batches))
             valid, train = (score(network, network, self.task, self.task.unaugmented(s)) for s in (Split.VALID, Split.WEIGHTS))
-            counted = operations(network, itertools.chain(test_batches(self.dataset, self.task)))
+            counted = operations(network, iter(first))
             self._keep("done", **test_figures(network, test, valid, train, counted))
             self.emit(StageDone("test", time.perf_counter() - began))
         self.emit(RunDone(self.store.path, self.result))
@@ -211,6 +238,8 @@ def run(
     with prepared.writing(store, _reporters(quiet), resumed=resume is not None):
         if (store.path / "genotype.json").is_file():
             genotype = read_genotype(store.path / "genotype.json", prepared)
+            if prepared.result["genotype"] is None:  # killed while it was being stored
+                prepared.take(genotype)
         else:
             genotype = prepared.search()
         return prepared.test(prepared.train(genotype))

@@ -59,7 +59,7 @@ def search(strategy: Strategy[Any], context: SearchContext, store: RunDirectory)
 
 
 def check_fit(strategy: Strategy[Any], context: SearchContext) -> None:
-    """Refuse, in one sentence, a strategy on a space that it cannot search."""
+    """Refuse, in one sentence, a strategy on a space or with settings that it cannot search."""
     if not isinstance(context.space, strategy.requires):
         names = [e.name for e in registry().entries(Kind.SPACE)]
         raise ConfigError(
@@ -69,6 +69,7 @@ def check_fit(strategy: Strategy[Any], context: SearchContext) -> None:
             ],
             "strategy",
         )
+    strategy.check(context)
 
 
 def _over(strategy: Strategy[Any], state: Any, context: SearchContext, planned: int, spent: float) -> bool:

@@ -76,6 +76,17 @@ class RunDirectory:
         except (OSError, UnicodeDecodeError) as error:
             raise OutputError(f"{self.path / name} cannot be read: {error}.") from error
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON object. Raises :class:`OutputError` when it is missing or damaged."""
+        try:
+            document = json.loads(self.read(name))
+            if isinstance(document, dict):
+                return document
+            fault = f"expected an object, got {document!r:.40}"
+        except ValueError as error:
+            fault = str(error)
+        raise OutputError(f"{self.path / name} is damaged: {fault}. Remove it to have it written anew.")
+
     def write_toml(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write a TOML file."""
         return self.write(name, tomli_w.dumps(document))

@@ -111,6 +111,10 @@ class Strategy(ABC, Generic[S]):
     def steps(self) -> int:
         """How many steps it plans."""
 
+    def check(self, context: SearchContext) -> None:
+        """Refuse what this strategy cannot search, before anything is written. Raises :class:`NastkError`; never trains."""
+        del context
+
     @abstractmethod
     def begin(self, context: SearchContext) -> S:
         """The state before the first step."""

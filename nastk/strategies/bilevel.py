@@ -18,9 +18,10 @@ from nastk.core.seeds import generator
 from nastk.core.space import Relaxable
 from nastk.core.strategy import SearchContext, Strategy
 from nastk.core.trellis import Trellis
+from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
-from nastk.strategies.bilevel_epoch import Epoch
-from nastk.strategies.mixing import allowed_moves, derive, mixing_weights
+from nastk.strategies.bilevel_epoch import Epoch, Penalty
+from nastk.strategies.mixing import allowed_moves, check_cap, derive, mixing_weights
 
 
 class Bilevel(Strategy[BilevelState]):
@@ -35,6 +36,13 @@ class Bilevel(Strategy[BilevelState]):
     @property
     def steps(self) -> int:
         return self.config.epochs
+
+    def check(self, context: SearchContext) -> None:
+        Penalty(self.config, context, context.supernet())
+        for split in (Split.WEIGHTS, Split.ALPHA):
+            context.task.steps(self.config.batch, split)
+        if self.config.max_skips is not None:
+            check_cap(context.space, self.config.max_skips)  # type: ignore[arg-type]
 
     def begin(self, context: SearchContext) -> BilevelState:
         supernet = context.supernet()

@@ -171,6 +171,8 @@ class Penalty:
             estimator = config.penalty.build()
             if not isinstance(estimator, Expected):
                 raise ConfigError([f"strategy.penalty: {config.penalty.name!r} is not differentiable"], "strategy")
+            if isinstance(supernet.body, Trellis):
+                raise ConfigError(["strategy.penalty: has no meaning where the path of layers is searched"], "strategy")
             self.estimator = estimator
             uniform = {n: torch.full_like(w, 1 / w.shape[-1]) for n, w in self._shapes().items()}
             self.unit = float(self._cost(uniform))

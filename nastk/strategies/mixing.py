@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nastk.core.cells import LAYERS
+from nastk.core.errors import ConfigError
 from nastk.core.graph import Genotype
+from nastk.core.layout import SCALES
 from nastk.core.space import Relaxable
 from nastk.core.strategy import SearchContext
 from nastk.core.trellis import Trellis
@@ -37,7 +39,7 @@ def mixing_weights(alpha: Mapping[str, Tensor], allowed: Tensor | None) -> dict[
 
 def derive(space: Relaxable, weights: Mapping[str, Tensor], max_skips: int | None) -> Genotype:
     """The member of the space that these weights stand for, with at most ``max_skips`` skips in a normal cell."""
-    arrays: dict[str, NDArray[Any]] = {name: w.detach().cpu().double().numpy() for name, w in weights.items()}
+    arrays: dict[str, NDArray[Any]] = {name: w.detach().cpu().double().clone().numpy() for name, w in weights.items()}
     return space.derive(arrays) if max_skips is None else _cap_skips(space, arrays, max_skips)
 
 
@@ -47,18 +49,32 @@ def skips(genotype: Genotype) -> int:
     return max(counts, default=0)
 
 
+def check_cap(space: Relaxable, max_skips: int) -> None:
+    """Raise :class:`ConfigError` when the space has nothing to put in a skip's place."""
+    full = space.full()
+    skipping = {name: torch.tensor([[float(op == SKIP) for op in e.candidates] for e in cell.edges]) for name, cell in full.cells}
+    layers = torch.ones(len(str(full.part(LAYERS))) - 1, SCALES, 2)
+    if skips(derive(space, {**skipping, LAYERS: layers}, max_skips)) > max_skips:
+        raise ConfigError([f"strategy.max_skips: a cell of this space always has more than {max_skips} skips"], "strategy")
+
+
 def _cap_skips(space: Relaxable, arrays: dict[str, NDArray[Any]], limit: int) -> Genotype:
-    """Derive anew without the weakest skip until no normal cell has more than ``limit`` of them."""
+    """Derive anew without the weakest skip until no normal cell has more than ``limit`` of them, or no skip can go."""
+    gone = -math.inf  # a zero would win again where all others are zero, too
     genotype = space.derive(arrays)
     full = space.full()
-    while skips(genotype) > limit:
+    changed = True
+    while changed and skips(genotype) > limit:
+        changed = False
         for name, cell in genotype.cells:
-            row = {(e.src, e.dst): i for i, e in enumerate(full.cell(name).edges)}
-            column = full.cell(name).edges[0].candidates.index(SKIP)
-            mine = [row[e.src, e.dst] for e in cell.edges if e.op == SKIP]
-            if name != "reduce" and len(mine) > limit:
-                weakest = min(mine, key=lambda r: float(arrays[name][r, column]))
-                arrays[name][weakest, column] = 0.0
+            skipping = {(e.src, e.dst) for e in cell.edges if e.op == SKIP}
+            if name == "reduce" or len(skipping) <= limit:
+                continue
+            places = [(i, e.candidates.index(SKIP)) for i, e in enumerate(full.cell(name).edges) if (e.src, e.dst) in skipping]
+            left = [place for place in places if arrays[name][place] > gone]
+            if left:
+                arrays[name][min(left, key=lambda place: float(arrays[name][place]))] = gone
+                changed = True
         genotype = space.derive(arrays)
     return genotype
 

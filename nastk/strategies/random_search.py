@@ -12,6 +12,7 @@ from nastk.core import mark
 from nastk.core.graph import Genotype
 from nastk.core.strategy import AskTell, SearchContext
 from nastk.core.trial import Proposal, Report
+from nastk.core.types import Split
 
 
 @frozen(kw_only=True)
@@ -45,6 +46,9 @@ class RandomSearch(AskTell[Best]):
     @property
     def steps(self) -> int:
         return -(-self.config.trials // self.config.batch)
+
+    def check(self, context: SearchContext) -> None:
+        context.task.steps(context.config.train.batch, Split.WEIGHTS, Split.ALPHA)  # the samples of a trial
 
     def begin(self, context: SearchContext) -> Best:  # noqa: ARG002  the interface's arguments
         return Best()

@@ -361,7 +361,17 @@ def test_flat_names_what_differs_from_the_defaults_only() -> None:
     assert NeuronPart.named("lif", surrogate={"alpha": 3.0}).flat() == {"surrogate.alpha": 3.0}
 
 
-@pytest.mark.parametrize("flat", [{"tua": 2.0}, {"name": "if"}, {"": 1}, {"tau.x": 1}, {"surrogate.beta": 1}, {"detach_reset": 2}])
+FOREIGN: list[dict[str, Any]] = [
+    {"tua": 2.0},
+    {"name": "if"},
+    {"": 1},
+    {"tau.x": 1},
+    {"surrogate.beta": 1},
+    {"detach_reset": 2},
+]
+
+
+@pytest.mark.parametrize("flat", FOREIGN)
 def test_from_flat_refuses_what_the_plugin_has_not(flat: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="of a genotype"):
         NeuronPart.from_flat("lif", flat)
