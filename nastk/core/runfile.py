@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nastk.core.config import assign, overlay, place, read_toml, structure
+from nastk.core.config import structure
+from nastk.core.document import assign, overlay, place, read_toml
 from nastk.core.errors import NastkError
 from nastk.core.registry import registry
 from nastk.core.settings import RunConfig

@@ -85,7 +85,7 @@ class RunDirectory:
             fault = f"expected an object, got {document!r:.40}"
         except ValueError as error:
             fault = str(error)
-        raise OutputError(f"{self.path / name} is damaged: {fault}. Remove it to have it written anew.")
+        raise OutputError(f"{self.path / name} is damaged: {fault}.")
 
     def write_toml(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write a TOML file."""

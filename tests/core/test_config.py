@@ -15,18 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nastk.core import mark
-from nastk.core.config import (
-    AttentionPart,
-    NeuronPart,
-    Options,
-    SurrogatePart,
-    assign,
-    default_part,
-    overlay,
-    read_toml,
-    structure,
-    unstructure,
-)
+from nastk.core.config import AttentionPart, NeuronPart, Options, SurrogatePart, default_part, structure, unstructure
+from nastk.core.document import assign, overlay, read_toml
 from nastk.core.errors import ConfigError
 from nastk.core.registry import registry
 from nastk.core.runfile import configure, with_defaults

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from nastk.core.config import overlay
+from nastk.core.document import overlay
 from nastk.core.run import Run
 from nastk.core.runfile import configure
 from nastk.core.store import RunDirectory
