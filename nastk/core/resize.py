@@ -8,17 +8,24 @@ from attrs import evolve
 
 from nastk.core.cells import LAYERS, part_decisions
 from nastk.core.config import AttentionPart, NeuronPart, unstructure
+from nastk.core.errors import SchemaError
 from nastk.core.graph import Genotype
 from nastk.core.settings import ModelConfig
 from nastk.core.types import Scalar
 
 
 def settings_of(genotype: Genotype) -> dict[str, Any]:
-    """The space and the ``[model]`` table that a genotype was made for, as plain data of a run file."""
-    neuron = NeuronPart.from_flat(str(genotype.part("neuron")), genotype.section("neuron"))
-    attention = AttentionPart.from_flat(str(genotype.part("attention")), genotype.section("attention"))
-    model = {name: genotype.part(name) for name in ("attention_location", "time_steps", "channels")}
-    cells = len(str(genotype.part(LAYERS)))
+    """The space and the ``[model]`` table that a genotype was made for, as plain data of a run file.
+
+    Raises :class:`SchemaError` for a genotype without one of these parts.
+    """
+    try:
+        neuron = NeuronPart.from_flat(str(genotype.part("neuron")), genotype.section("neuron"))
+        attention = AttentionPart.from_flat(str(genotype.part("attention")), genotype.section("attention"))
+        model = {name: genotype.part(name) for name in ("attention_location", "time_steps", "channels")}
+        cells = len(str(genotype.part(LAYERS)))
+    except KeyError as error:
+        raise SchemaError(f"The genotype {genotype.digest} has no part {error}.") from error
     parts = {"neuron": unstructure(neuron), "attention": unstructure(attention)}
     return {"space": genotype.space, "model": {**parts, "cells": cells, **model}}
 

@@ -41,7 +41,9 @@ def prepare(tmp_path: Path) -> Prepare:
     """A run of a strategy at tiny size, bound to a fresh directory: ``prepare("darts", model={...}, epochs=3)``."""
     numbers = itertools.count()
 
-    def prepared(strategy: str, *, seed: int = 0, into: Path | None = None, tables: dict[str, Any] | None = None, **settings: Any) -> Run:
+    def prepared(
+        strategy: str, *, seed: int = 0, into: Path | None = None, tables: dict[str, Any] | None = None, **settings: Any
+    ) -> Run:
         document = overlay(overlay(TINY, {"strategy": {"name": strategy, **settings}, "seed": seed}), tables or {})
         found = Run(configure(document))
         found.store = RunDirectory(into or tmp_path / f"run{next(numbers)}")

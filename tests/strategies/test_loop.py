@@ -89,7 +89,7 @@ def killing(at: Callable[[Event], bool]) -> Callable[[Event], None]:
 def test_seeded_repeats_bit_by_bit(prepare: Prepare, settings: dict[str, Any]) -> None:
     first, second, other = prepare(**settings), prepare(**settings), prepare(seed=1, **settings)
     one = go(first)
-    torch.rand(7), random.random(), np.random.rand(3)  # other work in the process must not matter  # noqa: NPY002
+    torch.rand(7), random.random(), np.random.rand(3)  # other work in the process must not matter
     two = go(second)
     assert one.genotype == two.genotype
     assert same(end_state(first), end_state(second))
@@ -150,10 +150,11 @@ def test_budget_of_steps(prepare: Prepare, settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("trials", "batch", "limit"), [(6, 2, 3), (6, 4, 4), (6, 1, 5), (3, 2, 50)])
 def test_budget_of_evaluations(prepare: Prepare, trials: int, batch: int, limit: int) -> None:
-    run = prepare("random-search", seed=3, trials=trials, batch=batch, epochs=1, tables={"budget": {"evaluations": limit}})
+    settings = {"seed": 3, "trials": trials, "batch": batch, "epochs": 1, "tables": {"budget": {"evaluations": limit}}}
+    run = prepare("random-search", **settings)
     go(run)
     assert len(run.context.reports) == min(limit, trials)
-    again = prepare("random-search", seed=3, into=run.store.path, trials=trials, batch=batch, epochs=1, tables={"budget": {"evaluations": limit}})
+    again = prepare("random-search", into=run.store.path, **settings)
     go(again)
     assert len(again.context.reports) == min(limit, trials), "a resumed search must not spend the budget twice"
 
@@ -176,9 +177,9 @@ def test_recommends_a_member_after_any_step(prepare: Prepare, settings: dict[str
 
 def test_global_random_state_is_left_alone(prepare: Prepare, settings: dict[str, Any]) -> None:
     torch.manual_seed(5)
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()
     go(prepare(**settings))
-    after = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
     assert all(np.array_equal(a, b) for a, b in zip(before[2], after[2], strict=True))
@@ -196,10 +197,10 @@ class Sealed(Synthetic):
 class Broken(Operation):
     """An operation that fails when it is used."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site) -> None:  # noqa: ARG002  the interface's argument
         super().__init__()
 
-    def forward(self, x_TBCHW: Tensor) -> Tensor:
+    def forward(self, x_TBCHW: Tensor) -> Tensor:  # noqa: ARG002
         raise RuntimeError("this operation is broken")
 
 
@@ -272,12 +273,17 @@ def test_a_known_trial_is_not_run_again(prepare: Prepare) -> None:
     assert calls == [1, 0]
 
 
-def test_damaged_checkpoint_falls_back_to_the_one_before(prepare: Prepare, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda blob: blob[:-1], lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])], ids=["cut", "flipped"]
+)
+def test_damaged_checkpoint_falls_back_to_the_one_before(
+    prepare: Prepare, settings: dict[str, Any], damage: Callable[[bytes], bytes]
+) -> None:
     whole = prepare(**settings)
     go(whole)
     wanted = end_state(whole)
     last = whole.store.path / "checkpoints" / f"{STAGE}-{STEPS:06d}.safetensors"
-    last.write_bytes(last.read_bytes()[:-1])
+    last.write_bytes(damage(last.read_bytes()))
     again = prepare(into=whole.store.path, **settings)
     assert RunDirectory(whole.store.path).load(STAGE)["step"] == STEPS - 1  # type: ignore[index]
     go(again)

@@ -1,0 +1,59 @@
+"""A search with a known answer: on ``synthetic`` only convolutions one behind the other can tell the classes apart.
+
+Every path of the ``toy`` cell is input -> node 1 -> node 2 or a part of it. Reading a direction takes a convolution over
+the answers of a convolution, so the edges 0 -> 1 and 1 -> 2 decide; what lies on 0 -> 2 beside them matters little.
+By chance one member in sixteen has convolutions on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import mean
+
+import pytest
+
+from nastk.core.graph import Genotype
+from nastk.core.run import Run
+from nastk.core.search import search
+from nastk.core.seeds import rng
+from nastk.core.trial import Proposal, TrialWork
+
+SEEDS = range(5)
+EPOCHS = 10
+"""The budget of every member in the comparison."""
+
+TABLES = {
+    "dataset": {"size": 12, "train_images": 1024},
+    "model": {"neuron": "plif", "time_steps": 2, "channels": 8, "cells": 3},
+    "train": {"batch": 32},
+}
+SETTINGS = {"epochs": 20, "warmup": 5, "batch": 32, "alpha_lr": 0.1}
+
+
+def operations(genotype: Genotype) -> dict[tuple[int, int], str]:
+    """The operation on each edge."""
+    return {(e.src, e.dst): e.op for e in genotype.cell("shared").edges}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "attention"), [("darts", "none"), ("ma-darts", "cbam")])
+def test_the_search_finds_the_convolutions(prepare: Callable[..., Run], strategy: str, attention: str) -> None:
+    tables = {**TABLES, "model": {**TABLES["model"], "attention": attention}}
+    found: list[dict[tuple[int, int], str]] = []
+    derived: list[float] = []
+    drawn: list[float] = []
+    for seed in SEEDS:
+        run = prepare(strategy, seed=seed, tables=tables, **SETTINGS)
+        genotype = search(run.strategy, run.context, run.store).genotype
+        found.append(operations(genotype))
+        trial = TrialWork(run.task, run.config.train, seed)
+        draws = rng(seed, "random members")
+        members = [genotype, *(run.space.sample(draws) for _ in range(3))]
+        mine, *others = (trial(Proposal(member, EPOCHS), member).accuracy for member in members)
+        derived.append(mine)
+        drawn += others
+    report = f"cells {found}; accuracy of derived members {derived}, of random ones {drawn}"
+    print(report)
+    hits = sum(ops[0, 1] == ops[1, 2] == "conv_3x3" for ops in found)
+    assert hits >= 4, report
+    assert mean(derived) > mean(drawn) + 0.05, report
