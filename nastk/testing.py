@@ -12,11 +12,11 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nastk.core.cell.graph import Cell, Edge, Genotype
+from nastk.core.cell.layout import SCALES, SEARCHED
+from nastk.core.cell.space import Choice, Relaxable, SearchSpace
 from nastk.core.config import SpacePart, structure
-from nastk.core.graph import Cell, Edge, Genotype
-from nastk.core.layout import SCALES, SEARCHED
 from nastk.core.settings import ModelConfig
-from nastk.core.space import Choice, Relaxable, SearchSpace
 
 
 def build_space(name: str, model: dict[str, Any] | None = None, **settings: Any) -> Any:

@@ -38,7 +38,7 @@ PAGES_OF_KINDS = (
 )
 WARM = """
 import os, runpy, signal, sys, traceback
-import matplotlib.backends.backend_agg, torch._dynamo, nastk.core.run
+import matplotlib.backends.backend_agg, torch._dynamo, nastk.core.run.run
 for line in sys.stdin:
     path = line.strip()
     child = os.fork()
@@ -284,28 +284,29 @@ def _core_table() -> dict[str, tuple[str, bool]]:
     for line in text("architecture.md").splitlines():
         if heading := re.match(r"\| \*\*(floor [^*]+)\*\* ", line):
             floor = heading[1]
-        elif row := re.match(r"\| `(\w+)\.py` \| [^|]+ \|([^|]*)\|$", line):
-            found[row[1]] = (floor, row[2].strip() == "yes")
+        elif row := re.match(r"\| `([\w/]+)\.py` \| [^|]+ \|([^|]*)\|$", line):
+            found[row[1].replace("/", ".")] = (floor, row[2].strip() == "yes")
     return found
 
 
 def test_every_core_file_stands_on_its_floor() -> None:
     table = _core_table()
-    files = {path.stem: path for path in (ROOT / "nastk" / "core").glob("*.py") if path.stem != "__init__"}
+    core = ROOT / "nastk" / "core"
+    paths = [path for path in core.rglob("*.py") if path.stem != "__init__"]
+    files = {".".join(path.relative_to(core).with_suffix("").parts): path for path in paths}
     assert set(table) == set(files)
     order = list(dict.fromkeys(floor for floor, _ in table.values()))
     for name, path in files.items():
         for other in _imported_core(path) & set(files):
-            assert order.index(table[other][0]) <= order.index(table[name][0]), f"{name}.py imports {other}.py from above"
+            assert order.index(table[other][0]) <= order.index(table[name][0]), f"{name} imports {other} from above"
 
 
 def _imported_core(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "nastk.core":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nastk.core."):
-            found.add(str(node.module).split(".")[2])
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("nastk.core."):
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found |= {name.removeprefix("nastk.core.") for name in names}
     return found
 
 

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "nastk"
 SIBLINGS = ("neurons", "attention", "strategies", "plugins")
 ABOVE_CORE = (*SIBLINGS, "cli", "testing", "__main__")
 TORCH_FREE = (
-    *("graph", "space", "wiring", "cells", "layout", "settings", "catalogue", "config", "registry", "seeds", "errors"),
-    *("types", "mark", "hookspecs", "events"),
+    *("cell.graph", "cell.relax", "cell.space", "cell.wiring", "cell.cells", "cell.layout", "cell.resize"),
+    *("settings", "document", "catalogue", "config", "registry", "seeds", "errors", "types", "mark", "hookspecs", "events"),
 )
 MOST_LINES = 350
 VAGUE = {"utils", "util", "helper", "helpers", "common", "base", "manager"}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nastk.attention.gates import PooledGate, SpatialGate, hidden_channels, means_and_maxima, odd
 from nastk.core import mark
-from nastk.core.attention import Attention
+from nastk.core.model.attention import Attention
 from nastk.core.types import Axis, Shape
 
 

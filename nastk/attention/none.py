@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.attention import Attention
+from nastk.core.model.attention import Attention
 from nastk.core.types import Axis, Shape
 
 

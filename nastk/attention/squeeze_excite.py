@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nastk.attention.gates import hidden_channels
 from nastk.core import mark
-from nastk.core.attention import Attention
+from nastk.core.model.attention import Attention
 from nastk.core.types import Axis, Shape
 
 

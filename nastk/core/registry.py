@@ -20,15 +20,15 @@ from nastk.core.mark import Mark
 from nastk.core.types import Kind
 
 INTERFACES: Mapping[Kind, str] = {
-    Kind.NEURON: "nastk.core.neuron:Neuron",
-    Kind.SURROGATE: "nastk.core.surrogate:Surrogate",
-    Kind.ATTENTION: "nastk.core.attention:Attention",
-    Kind.OPERATION: "nastk.core.operation:Operation",
-    Kind.SPACE: "nastk.core.space:SearchSpace",
-    Kind.STRATEGY: "nastk.core.strategy:Strategy",
-    Kind.DATASET: "nastk.core.dataset:Dataset",
-    Kind.ESTIMATOR: "nastk.core.estimator:Estimator",
-    Kind.EXECUTOR: "nastk.core.executor:Executor",
+    Kind.NEURON: "nastk.core.model.neuron:Neuron",
+    Kind.SURROGATE: "nastk.core.model.surrogate:Surrogate",
+    Kind.ATTENTION: "nastk.core.model.attention:Attention",
+    Kind.OPERATION: "nastk.core.model.operation:Operation",
+    Kind.SPACE: "nastk.core.cell.space:SearchSpace",
+    Kind.STRATEGY: "nastk.core.run.strategy:Strategy",
+    Kind.DATASET: "nastk.core.data.dataset:Dataset",
+    Kind.ESTIMATOR: "nastk.core.model.estimator:Estimator",
+    Kind.EXECUTOR: "nastk.core.run.executor:Executor",
     Kind.REPORTER: "nastk.core.events:Reporter",
 }
 

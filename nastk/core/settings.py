@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, lt, matches_re, optional
+from attrs.validators import and_, ge, gt, lt, optional
 
 from nastk.core.config import (
     AttentionPart,
@@ -28,6 +29,11 @@ def _each(validator: Callable[[Any, Any, int], Any]) -> Callable[[Any, Any, Any]
             validator(instance, attribute, option)
 
     return check
+
+
+def _device(_instance: object, _attribute: object, value: str) -> None:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError(f"expected auto, cpu, mps, cuda or cuda:N, got {value!r}")
 
 
 def _fixed(value: Any) -> Options[Any]:
@@ -120,4 +126,4 @@ class RunConfig:
     split: SplitConfig = field(factory=SplitConfig, metadata={"help": "shares of the training data"})
     budget: BudgetConfig = field(factory=BudgetConfig, metadata={"help": "when the search stops"})
     seed: int = field(default=0, validator=ge(0), metadata={"help": "the one seed of the run"})
-    device: str = field(default="auto", validator=matches_re(r"auto|cpu|mps|cuda(:\d+)?"), metadata={"help": "where to compute"})
+    device: str = field(default="auto", validator=_device, metadata={"help": "where to compute: auto, cpu, mps, cuda or cuda:N"})

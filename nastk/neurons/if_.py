@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.neuron import FiringConfig, ThresholdNeuron
+from nastk.core.model.neuron import FiringConfig, ThresholdNeuron
 
 
 @mark.neuron("if", config=FiringConfig)
 class IF(ThresholdNeuron):
     """Integrate-and-fire: the membrane sums its input and never leaks.
 
-    ``h[t] = v[t-1] + x[t]``, then firing and reset by :class:`~nastk.core.neuron.FiringConfig`.
+    ``h[t] = v[t-1] + x[t]``, then firing and reset by :class:`~nastk.core.model.neuron.FiringConfig`.
 
     =============================  =======================================================
     same as                        settings

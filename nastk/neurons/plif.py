@@ -10,7 +10,7 @@ from attrs.validators import gt
 from torch import Tensor, nn
 
 from nastk.core import mark
-from nastk.core.neuron import FiringConfig, ThresholdNeuron
+from nastk.core.model.neuron import FiringConfig, ThresholdNeuron
 
 
 @frozen(kw_only=True)
@@ -31,7 +31,7 @@ class PLIF(ThresholdNeuron):
         h[t] = v[t-1] + k (x[t] - (v[t-1] - r))        decay_input = True
         h[t] = v[t-1] - k (v[t-1] - r) + x[t]          decay_input = False
 
-    then firing and reset by :class:`~nastk.core.neuron.FiringConfig`.
+    then firing and reset by :class:`~nastk.core.model.neuron.FiringConfig`.
 
     ==============================================  ======================================================
     same as                                         settings

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.neuron import Neuron
+from nastk.core.model.neuron import Neuron
 
 
 class NoState(NamedTuple):

@@ -10,7 +10,7 @@ from attrs.validators import gt
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.surrogate import Surrogate
+from nastk.core.model.surrogate import Surrogate
 
 
 @frozen(kw_only=True)

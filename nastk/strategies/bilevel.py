@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from nastk.core.cells import LAYERS
-from nastk.core.graph import Genotype
-from nastk.core.optim import weights_of
+from nastk.core.cell.cells import LAYERS
+from nastk.core.cell.graph import Genotype
+from nastk.core.cell.space import Relaxable
+from nastk.core.model.trellis import Trellis
+from nastk.core.run.optim import weights_of
+from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.seeds import generator
-from nastk.core.space import Relaxable
-from nastk.core.strategy import SearchContext, Strategy
-from nastk.core.trellis import Trellis
 from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
 from nastk.strategies.bilevel_epoch import Epoch, Penalty

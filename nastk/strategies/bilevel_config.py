@@ -9,7 +9,7 @@ from attrs.validators import and_, ge, gt, lt, optional
 from torch import Tensor
 
 from nastk.core.config import EstimatorPart
-from nastk.core.optim import OptimizerState
+from nastk.core.run.optim import OptimizerState
 
 
 @frozen(kw_only=True)

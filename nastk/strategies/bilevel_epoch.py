@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nastk.core.counting import SpikeCounter
+from nastk.core.data.task import Batch, correct
 from nastk.core.errors import ConfigError
-from nastk.core.estimator import Expected
 from nastk.core.events import Notice
-from nastk.core.network import Network
-from nastk.core.optim import cosine, restore, set_lr, state_of, weights_of
+from nastk.core.model.counting import SpikeCounter
+from nastk.core.model.estimator import Expected
+from nastk.core.model.network import Network
+from nastk.core.model.trellis import Trellis
+from nastk.core.run.optim import cosine, restore, set_lr, state_of, weights_of
+from nastk.core.run.strategy import SearchContext
+from nastk.core.run.training import Scores, evaluate, run_epoch
 from nastk.core.seeds import seeded
-from nastk.core.strategy import SearchContext
-from nastk.core.task import Batch, correct
-from nastk.core.training import Scores, evaluate, run_epoch
-from nastk.core.trellis import Trellis
 from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
 from nastk.strategies.mixing import derive, entropy, mixing_weights, skip_share, skips

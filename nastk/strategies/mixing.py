@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nastk.core.cells import LAYERS
+from nastk.core.cell.cells import LAYERS
+from nastk.core.cell.graph import Genotype
+from nastk.core.cell.layout import SCALES
+from nastk.core.cell.space import Relaxable
 from nastk.core.errors import ConfigError
-from nastk.core.graph import Genotype
-from nastk.core.layout import SCALES
-from nastk.core.space import Relaxable
-from nastk.core.strategy import SearchContext
-from nastk.core.trellis import Trellis
+from nastk.core.model.trellis import Trellis
+from nastk.core.run.strategy import SearchContext
 
 SKIP = "skip_connect"
 

@@ -9,9 +9,9 @@ from attrs import field, frozen
 from attrs.validators import ge
 
 from nastk.core import mark
-from nastk.core.graph import Genotype
-from nastk.core.strategy import AskTell, SearchContext
-from nastk.core.trial import Proposal, Report
+from nastk.core.cell.graph import Genotype
+from nastk.core.run.strategy import AskTell, SearchContext
+from nastk.core.run.trial import Proposal, Report
 from nastk.core.types import Split
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nastk import registry
-from nastk.core.attention import Attention
 from nastk.core.config import AttentionPart
+from nastk.core.model.attention import Attention
 from nastk.core.types import Axis, Kind, Shape
 
 NAMES = registry().names(Kind.ATTENTION)

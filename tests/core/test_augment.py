@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nastk.core.augment import STD_FLOOR, Augmenter, statistics
-from nastk.core.dataset import Augmentation
+from nastk.core.data.augment import STD_FLOOR, Augmenter, statistics
+from nastk.core.data.dataset import Augmentation
 from nastk.core.errors import ShapeError
 
 UNCHANGED = torch.zeros(1), torch.full((1,), 1 / 255)  # normalising with these gives the grey levels back

@@ -19,7 +19,7 @@ from nastk.core.config import AttentionPart, NeuronPart, Options, SurrogatePart,
 from nastk.core.document import assign, overlay, read_toml
 from nastk.core.errors import ConfigError
 from nastk.core.registry import registry
-from nastk.core.runfile import configure, with_defaults
+from nastk.core.run.runfile import configure, with_defaults
 from nastk.core.settings import ModelConfig, RunConfig
 
 

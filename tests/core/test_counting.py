@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nastk.core.counting import Operations, SpikeCounter, count_operations, dense_operations, synaptic_operations
-from nastk.core.network import Network
-from nastk.core.neuron import Neuron
+from nastk.core.model.counting import Operations, SpikeCounter, count_operations, dense_operations, synaptic_operations
+from nastk.core.model.network import Network
+from nastk.core.model.neuron import Neuron
 from nastk.core.types import Shape
 from nastk.testing import build_space
 

@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nastk.core import layered
-from nastk.core.cell_layout import Layout, layout, node_labels, text_width
-from nastk.core.draw import FAMILIES, draw_cell, draw_curves, family
+from nastk.core.cell.graph import Cell, Edge
+from nastk.core.draw.cell_layout import Layout, layout, node_labels, text_width
+from nastk.core.draw.draw import FAMILIES, draw_cell, draw_curves, family, layered
+from nastk.core.draw.layered import depths, spread
 from nastk.core.errors import OutputError
-from nastk.core.graph import Cell, Edge
-from nastk.core.layered import depths, spread
 
 SEP, DIL, SKIP, POOL = "sep_conv_3x3", "dil_conv_3x3", "skip_connect", "max_pool_3x3"
 
@@ -227,7 +226,8 @@ def test_same_cell_same_bytes_in_any_style_and_process(tmp_path: Path) -> None:
         after = draw_cell(NORMAL, "normal", tmp_path / "b")
         assert dict(mpl.rcParams) == settings_before
     script = (
-        "import sys; from pathlib import Path; from nastk.core.draw import draw_cell; from nastk.core.graph import Cell, Edge\n"
+        "import sys; from pathlib import Path; from nastk.core.draw.draw import draw_cell; "
+        "from nastk.core.cell.graph import Cell, Edge\n"
         f"draw_cell({NORMAL!r}, 'normal', Path(sys.argv[1])); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path / "c"], check=True)
@@ -237,7 +237,7 @@ def test_same_cell_same_bytes_in_any_style_and_process(tmp_path: Path) -> None:
 
 
 def test_import_is_light() -> None:
-    script = "import sys; import nastk.core.draw; assert not {'matplotlib', 'torch'} & {*sys.modules}"
+    script = "import sys; import nastk.core.draw.draw; assert not {'matplotlib', 'torch'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

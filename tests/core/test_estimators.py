@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nastk.core.cells import CellSpace
-from nastk.core.estimator import Additive, Expected
-from nastk.core.network import Network
+from nastk.core.cell.cells import CellSpace
+from nastk.core.model.estimator import Additive, Expected
+from nastk.core.model.network import Network
 from nastk.core.types import Shape
 from nastk.plugins.estimators.costs import Macs, Parameters
 from nastk.testing import build_space, genotypes, weights

@@ -14,8 +14,8 @@ import pytest
 from nastk import Neuron, mark
 from nastk.core.catalogue import Source
 from nastk.core.errors import BrokenPlugin, UnknownName
+from nastk.core.model.surrogate import Surrogate
 from nastk.core.registry import Registry, installed
-from nastk.core.surrogate import Surrogate
 from nastk.core.types import Kind
 
 LOUD = "from pathlib import Path\nPath(__file__).with_name('imported').touch()\nprint('imported')\n"
@@ -114,7 +114,7 @@ def test_a_third_party_plugin_is_listed_unimported_and_loads_when_named(
         "from nastk.core.mark import surrogate as s\n@s('gated', config=None)",
         "import nastk.core.mark\n@nastk.core.mark.surrogate('gated')",
         "import nastk.core.mark as m\n@m.surrogate('gated')",
-        "from nastk.core import mark as m\n@print\n@m.surrogate('gated')",
+        "from nastk.core import mark as m\n@print\n@m.surrogate('gated')"
     ],
 )
 def test_every_way_to_write_the_mark_is_read(make: Make, marked: str) -> None:

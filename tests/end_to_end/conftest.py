@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import nastk
-from nastk.core.store import RunDirectory
+from nastk.core.run.store import RunDirectory
 
 
 class Tiny:

@@ -14,12 +14,12 @@ import safetensors.torch
 import torch
 
 import nastk
-from nastk.core import run as run_module
-from nastk.core.graph import Genotype
-from nastk.core.manifest import config_of
-from nastk.core.run import Run
-from nastk.core.store import RunDirectory
-from nastk.core.training import wilson
+from nastk.core.cell.graph import Genotype
+from nastk.core.run.manifest import config_of
+from nastk.core.run.run import Run
+from nastk.core.run.run import run as run_module
+from nastk.core.run.store import RunDirectory
+from nastk.core.run.training import wilson
 from nastk.plugins.reporters.jsonl import read
 
 

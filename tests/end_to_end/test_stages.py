@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import nastk
-from nastk.core import run as run_module
+from nastk.core.cell.graph import Genotype
 from nastk.core.errors import Diverged, Interrupted, OutputError
 from nastk.core.events import StepDone
-from nastk.core.graph import Genotype
-from nastk.core.run import Run
-from nastk.core.store import RunDirectory
-from nastk.core.training import Trainer
+from nastk.core.run.run import Run
+from nastk.core.run.run import run as run_module
+from nastk.core.run.store import RunDirectory
+from nastk.core.run.training import Trainer
 from nastk.plugins.reporters.jsonl import read
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nastk.core.cells import CellSpace
+from nastk.core.cell.cells import CellSpace
 from nastk.testing import build_space
 
 NEURON = {"name": "plif", "v_th": 0.1}  # fires often enough that a network's answer depends on all of it

@@ -15,10 +15,10 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nastk.core.cells import CellSpace
+from nastk.core.cell.cells import CellSpace
+from nastk.core.cell.graph import MOST_NODES, NONE, Cell, Edge, Genotype, canonical, fold
+from nastk.core.cell.relax import Mixed, rows
 from nastk.core.errors import SchemaError
-from nastk.core.graph import MOST_NODES, NONE, Cell, Edge, Genotype, canonical, fold
-from nastk.core.relax import Mixed, rows
 from nastk.testing import cells, genotypes
 
 law = settings(deadline=None, max_examples=60)
@@ -160,7 +160,7 @@ def test_any_cell_and_parts_survive_json(cell: Cell, parts: dict[str, Any]) -> N
 @pytest.mark.parametrize("seed", ["1", "4242"])
 def test_the_digest_is_the_same_in_another_process(build: Any, seed: str) -> None:
     genotype = build({"name": "spiking-cells"}).decode([0] * len(build({"name": "spiking-cells"}).decisions))
-    program = "import sys; from nastk.core.graph import Genotype; print(Genotype.from_json(sys.stdin.read()).digest)"
+    program = "import sys; from nastk.core.cell.graph import Genotype; print(Genotype.from_json(sys.stdin.read()).digest)"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     done = subprocess.run(
         [sys.executable, "-c", program], input=genotype.to_json(), env=environment, capture_output=True, text=True, check=True

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nastk.core.cellnet import CellModule
-from nastk.core.cells import CellSpace
+from nastk.core.cell.cells import CellSpace
+from nastk.core.cell.graph import Genotype, canonical
+from nastk.core.cell.layout import plan
 from nastk.core.errors import SchemaError, ShapeError
-from nastk.core.graph import Genotype, canonical
-from nastk.core.layout import plan
-from nastk.core.network import Network
-from nastk.core.neuron import Neuron
-from nastk.core.operation import Operation, Site
+from nastk.core.model.cellnet import CellModule
+from nastk.core.model.network import Network
+from nastk.core.model.neuron import Neuron
+from nastk.core.model.operation import Operation, Site
 from nastk.core.registry import registry
 from nastk.core.types import Kind, Shape
 from nastk.testing import build_space, genotypes

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from nastk.core.cells import CellSpace
-from nastk.core.graph import Cell, Edge, Genotype
-from nastk.core.layout import fixed_path
-from nastk.core.network import Network
+from nastk.core.cell.cells import CellSpace
+from nastk.core.cell.graph import Cell, Edge, Genotype
+from nastk.core.cell.layout import fixed_path
+from nastk.core.model.network import Network
 from nastk.core.types import Shape
 from nastk.plugins.spaces.darts_cells import DartsCells
 from nastk.testing import build_space

@@ -12,10 +12,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nastk.core.cells import CellSpace
+from nastk.core.cell.cells import CellSpace
+from nastk.core.cell.graph import NONE, Cell, Edge, Genotype
+from nastk.core.cell.layout import DOWN, KEEP, SCALES, best_path, fixed_path, one_hot_path, paths
 from nastk.core.errors import ConfigError, NotInSpace
-from nastk.core.graph import NONE, Cell, Edge, Genotype
-from nastk.core.layout import DOWN, KEEP, SCALES, best_path, fixed_path, one_hot_path, paths
 from nastk.testing import choices, genotypes, weights
 
 law = settings(deadline=None, max_examples=25)

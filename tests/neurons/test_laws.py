@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nastk.core.config import NeuronPart
 from nastk.core.errors import ShapeError
-from nastk.core.neuron import Neuron
+from nastk.core.model.neuron import Neuron
 from nastk.core.registry import registry
 from nastk.core.types import Kind
 

@@ -10,7 +10,7 @@ import torch
 
 from nastk.core.config import NeuronPart
 from nastk.core.errors import ConfigError
-from nastk.core.neuron import Neuron, ThresholdNeuron
+from nastk.core.model.neuron import Neuron, ThresholdNeuron
 
 SNNTORCH = {"decay_input": False, "compare": ">", "reset_timing": "next"}
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nastk.core.config import NeuronPart, SurrogatePart
-from nastk.core.neuron import Neuron
+from nastk.core.model.neuron import Neuron
 
 sj_neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
 sj_surrogate = pytest.importorskip("spikingjelly.activation_based.surrogate")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nastk.core.config import SurrogatePart
+from nastk.core.model.surrogate import Surrogate
 from nastk.core.registry import registry
-from nastk.core.surrogate import Surrogate
 from nastk.core.types import Kind
 
 CASES: list[tuple[str, dict[str, Any]]] = [

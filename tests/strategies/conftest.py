@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from nastk.core.document import overlay
-from nastk.core.run import Run
-from nastk.core.runfile import configure
-from nastk.core.store import RunDirectory
+from nastk.core.run.run import Run
+from nastk.core.run.runfile import configure
+from nastk.core.run.store import RunDirectory
 
 TINY: dict[str, Any] = {
     "space": "toy",

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from nastk.core.cells import LAYERS
+from nastk.core.cell.cells import LAYERS
 from nastk.core.errors import ConfigError, DataError
 from nastk.core.events import Notice
-from nastk.core.run import Run
-from nastk.core.search import check_fit, search
+from nastk.core.run.run import Run
+from nastk.core.run.search import check_fit, search
 from nastk.core.types import Split
 from nastk.plugins.estimators.costs import Macs
 from nastk.strategies.bilevel_config import BilevelState

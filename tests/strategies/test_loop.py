@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 import nastk
+from nastk.core.cell.graph import Genotype
 from nastk.core.events import Event, Progress, StepDone
-from nastk.core.graph import Genotype
-from nastk.core.operation import Operation, Site
+from nastk.core.model.operation import Operation, Site
 from nastk.core.registry import registry
-from nastk.core.run import Run
-from nastk.core.search import STAGE, SearchResult, search
-from nastk.core.store import RunDirectory
+from nastk.core.run.run import Run
+from nastk.core.run.search import STAGE, SearchResult, search
+from nastk.core.run.store import RunDirectory
 from nastk.plugins.datasets.synthetic import Synthetic, SyntheticConfig
 
 Prepare = Callable[..., Run]

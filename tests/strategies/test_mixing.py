@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nastk.core.cells import LAYERS, CellSpace
+from nastk.core.cell.cells import LAYERS, CellSpace
 from nastk.strategies.mixing import derive, entropy, mixing_weights, skips
 from nastk.testing import build_space, weights
 

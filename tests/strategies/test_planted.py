@@ -12,11 +12,11 @@ from statistics import mean
 
 import pytest
 
-from nastk.core.graph import Genotype
-from nastk.core.run import Run
-from nastk.core.search import search
+from nastk.core.cell.graph import Genotype
+from nastk.core.run.run import Run
+from nastk.core.run.search import search
+from nastk.core.run.trial import Proposal, TrialWork
 from nastk.core.seeds import rng
-from nastk.core.trial import Proposal, TrialWork
 
 SEEDS = range(5)
 EPOCHS = 10

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nastk.core.optim import weights_of
+from nastk.core.run.optim import weights_of
 from nastk.core.types import Split
 from nastk.strategies import unrolled
 from nastk.strategies.mixing import mixing_weights

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.dataset import Samples
+from nastk.core.data.dataset import Samples
 from nastk.core.errors import DataError
 from nastk.plugins.datasets.images import FilesConfig, ImageDataset, Part, crop_field, flip_field
 from nastk.plugins.datasets.official_files import fetch_archive, missing, verified

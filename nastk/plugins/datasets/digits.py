@@ -14,7 +14,7 @@ import torch
 from attrs import frozen
 
 from nastk.core import mark
-from nastk.core.dataset import Samples
+from nastk.core.data.dataset import Samples
 from nastk.plugins.datasets.images import ImageDataset, ImagesConfig, Part, crop_field, stratified
 
 TEST_IMAGES = 360

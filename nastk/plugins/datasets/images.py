@@ -12,7 +12,7 @@ from attrs.validators import ge, gt, optional
 from torch import Tensor
 
 from nastk.core import seeds
-from nastk.core.dataset import Augmentation, Dataset, Samples
+from nastk.core.data.dataset import Augmentation, Dataset, Samples
 from nastk.core.errors import DataError
 
 Part = Literal["train", "test"]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nastk.core.dataset import Samples
+from nastk.core.data.dataset import Samples
 from nastk.core.errors import DataError
 
 

@@ -10,7 +10,7 @@ from attrs.validators import and_, ge, gt, le
 from torch import Tensor
 
 from nastk.core import mark, seeds
-from nastk.core.dataset import Augmentation, Dataset, Samples
+from nastk.core.data.dataset import Augmentation, Dataset, Samples
 
 DISTANCE = 4.0  # pixels between the two spots: farther than one 3x3 window sees, within two of them
 SPREAD = 0.6  # standard deviation of a spot, in pixels

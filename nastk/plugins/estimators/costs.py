@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nastk.core import mark
-from nastk.core.estimator import Additive, count_macs, count_parameters
+from nastk.core.model.estimator import Additive, count_macs, count_parameters
 
 
 @mark.estimator("parameters")

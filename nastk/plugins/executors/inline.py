@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from nastk.core import mark
-from nastk.core.executor import Executor, Work
-from nastk.core.trial import Proposal, Report
+from nastk.core.run.executor import Executor, Work
+from nastk.core.run.trial import Proposal, Report
 
 
 @mark.executor("inline")

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from nastk.core import mark
-from nastk.core.operation import Operation, Site, fire, over_time
+from nastk.core.model.operation import Operation, Site, fire, over_time
 from nastk.core.types import Face
 
 

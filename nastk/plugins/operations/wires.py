@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nastk.core import mark
-from nastk.core.operation import Operation, Site, over_time
-from nastk.core.reduce import FactorizedReduce
+from nastk.core.model.operation import Operation, Site, over_time
+from nastk.core.model.reduce import FactorizedReduce
 from nastk.core.types import Face
 
 

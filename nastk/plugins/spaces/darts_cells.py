@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nastk.core import mark
-from nastk.core.cells import CellSpace, candidates, part_decisions
-from nastk.core.graph import Cell, Edge, Genotype
+from nastk.core.cell.cells import CellSpace, candidates, part_decisions
+from nastk.core.cell.graph import Cell, Edge, Genotype
+from nastk.core.cell.wiring import TopEdges, full_cell
 from nastk.core.settings import ModelConfig
-from nastk.core.wiring import TopEdges, full_cell
 
 OPERATIONS = (
     "none",

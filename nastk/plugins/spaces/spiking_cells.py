@@ -8,11 +8,11 @@ from attrs import field, frozen
 from attrs.validators import in_, optional
 
 from nastk.core import mark
-from nastk.core.cells import CellSpace, candidates, part_decisions
+from nastk.core.cell.cells import CellSpace, candidates, part_decisions
+from nastk.core.cell.layout import paths
+from nastk.core.cell.wiring import TopEdges, full_cell
 from nastk.core.errors import ConfigError
-from nastk.core.layout import paths
 from nastk.core.settings import ModelConfig
-from nastk.core.wiring import TopEdges, full_cell
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "default": ("none", "skip_connect", "conv_3x3", "conv_5x5", "avg_pool_3x3"),

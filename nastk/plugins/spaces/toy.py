@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from nastk.core import mark
-from nastk.core.cells import CellSpace, candidates, part_decisions
+from nastk.core.cell.cells import CellSpace, candidates, part_decisions
+from nastk.core.cell.wiring import EveryEdge, full_cell
 from nastk.core.settings import ModelConfig
-from nastk.core.wiring import EveryEdge, full_cell
 
 
 @frozen(kw_only=True)

@@ -19,8 +19,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nastk.core.augment import statistics
 from nastk.core.config import DatasetPart
+from nastk.core.data.augment import statistics
 from nastk.core.errors import ConfigError, DataError
 from nastk.plugins.datasets import cifar
 from nastk.plugins.datasets.cifar import Cifar10, Cifar100, CifarConfig, Layout, shrink

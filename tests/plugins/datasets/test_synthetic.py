@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nastk.core.augment import Augmenter, statistics
 from nastk.core.config import DatasetPart
+from nastk.core.data.augment import Augmenter, statistics
 from nastk.core.seeds import generator, seeded
 from nastk.plugins.datasets.synthetic import Synthetic, SyntheticConfig
 

@@ -1,0 +1,145 @@
+"""Spaces made of cells: each cell wired by a :class:`Wiring`, all other parts one decision each. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nastk.core.cell.graph import NONE, Cell, Genotype
+from nastk.core.cell.layout import SEARCHED, best_path, fixed_path, one_hot_path
+from nastk.core.cell.space import Choice, Decision, Relaxable
+from nastk.core.cell.wiring import Wiring
+from nastk.core.errors import ConfigError, NotInSpace
+from nastk.core.registry import registry
+from nastk.core.settings import ModelConfig
+from nastk.core.types import Kind, Pairs, Scalar
+
+LAYERS = "layers"
+
+
+def _option(name: str, value: Any) -> Pairs:
+    """One option of a part as the pairs it puts into the genotype."""
+    if hasattr(value, "flat"):
+        return ((name, value.name), *((f"{name}.{key}", v) for key, v in sorted(value.flat().items())))
+    return ((name, value),)
+
+
+def candidates(operations: Sequence[str], model: ModelConfig, where: str) -> tuple[str, ...]:
+    """The candidate operations of a space, with ``attention`` among them where the run asks for it as a candidate.
+
+    Raises :class:`ConfigError` for a list that is no search, or an attention to choose that is ``none``, and
+    :class:`UnknownName` for an operation that is not installed.
+    """
+    found = tuple(operations)
+    if "candidate" in model.attention_location.values:
+        if any(part.name == "none" for part in model.attention.values):
+            raise ConfigError(["model.attention: 'none' cannot be a candidate operation; name one, or another location"], where)
+        found += ("attention",)
+    if len(set(found)) < len(found) or not set(found) - {NONE} or any("|" in op for op in found):
+        raise ConfigError([f"space.operations: needs distinct names, one of them not 'none', got {list(found)}"], where)
+    for op in found:
+        registry().find(Kind.OPERATION, op, "space.operations")
+    return found
+
+
+def part_decisions(model: ModelConfig, layers: Sequence[str] = (), **fixed: Scalar) -> tuple[Decision, ...]:
+    """The decisions beside topology: one for each entry of ``[model]``, the path of layers, and what a space fixes.
+
+    A part with one option is fixed. ``layers`` are the paths to choose from; by default the fixed path of each
+    number of cells.
+    """
+    found = {
+        "neuron": model.neuron.values,
+        "attention": model.attention.values,
+        "attention_location": model.attention_location.values,
+        "time_steps": model.time_steps.values,
+        "channels": model.channels.values,
+        LAYERS: tuple(layers) or tuple(fixed_path(n) for n in model.cells.values),
+        **{name: (value,) for name, value in fixed.items()},
+    }
+    return tuple(Decision(name, tuple(_option(name, value) for value in values)) for name, values in found.items())
+
+
+class CellSpace(Relaxable):
+    """The product of the wirings of its cells and of its parts."""
+
+    def __init__(self, name: str, wirings: Mapping[str, Wiring], parts: Sequence[Decision]) -> None:
+        self.name = name
+        self.wirings = dict(sorted(wirings.items()))
+        self.parts = tuple(parts)
+        self._cell_decisions = {cell: wiring.decisions(cell) for cell, wiring in self.wirings.items()}
+        self.decisions = (*(d for found in self._cell_decisions.values() for d in found), *self.parts)
+
+    def decode(self, choice: Sequence[int]) -> Genotype:
+        numbers = list(choice)
+        cells: dict[str, Cell] = {}
+        for name, wiring in self.wirings.items():
+            count = len(self._cell_decisions[name])
+            cells[name], numbers = wiring.decode(numbers[:count]), numbers[count:]
+        pairs = [pair for part, number in zip(self.parts, numbers, strict=True) for pair in part.options[number]]
+        return Genotype(self.name, cells, pairs)
+
+    def encode(self, genotype: Genotype) -> Choice:
+        if genotype.space != self.name:
+            raise NotInSpace(f"The genotype {genotype.digest} is of the space {genotype.space!r}, not of {self.name!r}.")
+        cells = dict(genotype.cells)
+        if set(cells) != set(self.wirings):
+            raise NotInSpace(f"The genotype has the cells {', '.join(cells)}; {self.name!r} has {', '.join(self.wirings)}.")
+        choice: list[int] = []
+        for name, wiring in self.wirings.items():
+            try:
+                choice += wiring.encode(cells[name])
+            except NotInSpace as error:
+                raise NotInSpace(f"The genotype is not in {self.name!r}: cell {name!r}: {error}.") from None
+        known = dict.fromkeys(decision.name for decision in self.parts)
+        for name in dict(genotype.parts):
+            if name.partition(".")[0] not in known:
+                raise NotInSpace(f"The genotype is not in {self.name!r}: it has a part {name!r}.")
+        return (*choice, *(self._part_number(decision, genotype) for decision in self.parts))
+
+    def _part_number(self, decision: Decision, genotype: Genotype) -> int:
+        mine = tuple((k, v) for k, v in genotype.parts if k.partition(".")[0] == decision.name)
+        if mine not in decision.options:
+            wanted = " or ".join(_spell(option) for option in decision.options[:4])
+            more = f" or {len(decision.options) - 4} more" if len(decision.options) > 4 else ""
+            has = _spell(mine) or "no " + decision.name
+            raise NotInSpace(f"The genotype is not in {self.name!r}: it has {has}, the space {wanted}{more}.")
+        return decision.options.index(mine)
+
+    @property
+    def searches_layers(self) -> bool:
+        """Whether the path of layers is searched: paths of one length. A choice of the number of cells is an open part."""
+        lengths = [len(str(dict(option)[LAYERS])) for d in self.parts if d.name == LAYERS for option in d.options]
+        return len(lengths) > 1 and len(set(lengths)) == 1
+
+    @property
+    def open_parts(self) -> tuple[str, ...]:
+        """The searched parts that a relaxation does not cover: all but the path of layers."""
+        covered = (LAYERS,) if self.searches_layers else ()
+        return tuple(d.name for d in self.parts if len(d.options) > 1 and d.name not in covered)
+
+    def full(self) -> Genotype:
+        parts = dict(pair for part in self.parts for pair in part.options[0])
+        if self.searches_layers:
+            parts[LAYERS] = SEARCHED * len(str(parts[LAYERS]))
+        return Genotype(self.name, {name: wiring.full for name, wiring in self.wirings.items()}, parts)
+
+    def derive(self, weights: Mapping[str, NDArray[Any]]) -> Genotype:
+        cells = {name: wiring.derive(np.asarray(weights[name])) for name, wiring in self.wirings.items()}
+        parts = dict(pair for part in self.parts for pair in part.options[0])
+        if self.searches_layers:
+            parts[LAYERS] = best_path(np.asarray(weights[LAYERS]))
+        return Genotype(self.name, cells, parts)
+
+    def one_hot(self, genotype: Genotype) -> Mapping[str, NDArray[Any]]:
+        hot = {name: wiring.one_hot(genotype.cell(name)) for name, wiring in self.wirings.items()}
+        if self.searches_layers:
+            hot[LAYERS] = one_hot_path(str(genotype.part(LAYERS)))
+        return hot
+
+
+def _spell(pairs: Pairs) -> str:
+    return ", ".join(f"{name} = {value!r}" for name, value in pairs)

@@ -1,0 +1,1 @@
+"""Floors 1 and 2: the parts of a network and the network itself."""

@@ -1,0 +1,220 @@
+"""A cell as a torch module: one module for each candidate of each edge, one neuron a node, run by the fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from attrs import frozen
+from torch import Tensor, nn
+
+from nastk.core.cell.graph import NONE, Algebra, Cell, Edge, Genotype, fold
+from nastk.core.cell.layout import Feed, LayerPlan
+from nastk.core.cell.relax import Mixed, rows
+from nastk.core.config import AttentionPart, NeuronPart
+from nastk.core.model.operation import Operation, Site, fire, over_time
+from nastk.core.model.reduce import FactorizedReduce
+from nastk.core.registry import registry
+from nastk.core.types import Face, Kind, Shape
+
+
+@frozen
+class Material:
+    """What a whole network is built from, read from its genotype; ``affine`` belongs to the build."""
+
+    neuron: NeuronPart
+    attention: AttentionPart
+    location: str
+    membrane: str
+    norm: str
+    affine: bool
+
+    @staticmethod
+    def of(genotype: Genotype, affine: bool) -> Material:
+        """The material named by a genotype's parts."""
+
+        def part(cls: Any, name: str) -> Any:
+            return cls.from_flat(str(genotype.part(name)), genotype.section(name))
+
+        return Material(
+            part(NeuronPart, "neuron"),
+            part(AttentionPart, "attention"),
+            str(genotype.part("attention_location")),
+            str(genotype.part("membrane")),
+            str(genotype.part("norm")),
+            affine,
+        )
+
+    def site(self, shape: Shape, stride: int = 1) -> Site:
+        """A place in the network."""
+        return Site(shape, stride, self.affine, self.neuron, self.attention)
+
+
+class Faces:
+    """The two faces of a node: the sum of its arrivals, and its neuron's answer, computed when it is first read.
+
+    Where nodes fire at once (or not at all) both faces are one tensor, and there is no ``neuron``.
+    """
+
+    def __init__(self, value: Tensor, neuron: nn.Module | None = None) -> None:
+        self.value, self._neuron = value, neuron
+        self._activation: Tensor | None = None
+
+    def face(self, which: Face) -> Tensor:
+        """The tensor that an operation reads."""
+        if which is Face.VALUE or self._neuron is None:
+            return self.value
+        if self._activation is None:
+            self._activation = fire(self._neuron, self.value)
+        return self._activation
+
+
+class Preprocess(nn.Module):
+    """Brings an input of a cell to its width and scale: 1x1 convolution and norm, the neuron before or behind it."""
+
+    def __init__(self, feed: Feed, site: Site, membrane: str) -> None:
+        super().__init__()
+        self.neuron = site.make_neuron()
+        self.first = membrane == "pre"
+        c_in, c_out = feed.channels, site.shape.C
+        self.project: nn.Module
+        if feed.stride == 1:
+            self.project = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out, affine=site.affine))
+        else:
+            self.project = FactorizedReduce(c_in, c_out, site.affine)
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        if self.first:
+            return over_time(self.project, fire(self.neuron, x_TBCHW))
+        return fire(self.neuron, over_time(self.project, x_TBCHW))
+
+
+class EdgeModule(nn.Module):
+    """The candidates of one edge, and the attention through which their mixture goes."""
+
+    def __init__(self, edge: Edge, site: Site, material: Material) -> None:
+        super().__init__()
+        names = [op for op in edge.candidates if op != NONE or edge.op == NONE]  # in a mixture, none is not computed
+        self.ops = nn.ModuleDict({op: registry().load(Kind.OPERATION, op, f"edge {edge.src}->{edge.dst}")(site) for op in names})
+        self.fires = nn.ModuleDict()
+        if material.membrane == "op":
+            self.fires.update({op: site.make_neuron() for op in names if self.operation(op).reads is Face.ACTIVATION})
+        self.attention: nn.Module | None = None
+        if material.location in ("after_every", "both") and edge.op != NONE:
+            self.attention = site.make_attention(site.out)
+
+    def operation(self, op: str) -> Operation:
+        """The module of one candidate."""
+        return cast(Operation, self.ops[op])
+
+    def operate(self, op: str, faces: Faces) -> Tensor:
+        """One candidate's contribution."""
+        module = self.operation(op)
+        out: Tensor = module(faces.face(module.reads))
+        return fire(self.fires[op], out) if op in self.fires else out
+
+
+def edge_site(edge: Edge, inputs: int, planned: LayerPlan, material: Material) -> Site:
+    """Where an edge of a layer stands: in a reduction, the edges that leave an input halve the size."""
+    outer = material.site(planned.shape, planned.stride)
+    return outer if edge.src < inputs else material.site(outer.out)
+
+
+class CellModule(nn.Module):
+    """One layer of a network. ``forward`` folds its cell; with ``mixing_EO`` every edge is a mixture.
+
+    ``drop_path`` and ``skip_dropout`` are probabilities that act in training mode and are set by the training loop.
+    """
+
+    def __init__(self, cell: Cell, planned: LayerPlan, material: Material) -> None:
+        super().__init__()
+        self.cell, self.membrane = cell, material.membrane
+        self.drop_path, self.skip_dropout = 0.0, 0.0
+        inner = material.site(planned.shape, planned.stride).out
+        self.inner_shape = inner
+        self.feeds = nn.ModuleList([Preprocess(feed, material.site(planned.shape), material.membrane) for feed in planned.feeds])
+        self.edges = nn.ModuleDict()
+        for edge in cell.edges:
+            self.edges[f"{edge.src}_{edge.dst}"] = EdgeModule(edge, edge_site(edge, cell.inputs, planned, material), material)
+        firing = {"node": cell.inner, "pre": range(cell.nodes), "op": range(0)}[material.membrane]
+        self.nodes = nn.ModuleDict({str(node): material.site(inner).make_neuron() for node in firing})
+        normed = cell.inner if material.norm == "node" else range(0)
+        self.norms = nn.ModuleDict({str(node): nn.BatchNorm2d(inner.C, affine=material.affine) for node in normed})
+        self.attention: nn.Module | None = None
+        if material.location in ("end", "both"):
+            self.attention = material.site(inner).make_attention(inner._replace(C=inner.C * len(cell.outputs)))
+
+    def faces(self, node: int, total: Tensor) -> Faces:
+        """Both faces of a node from the sum of its arrivals; the sum is normalised first where the space says so."""
+        if str(node) in self.norms:
+            total = over_time(self.norms[str(node)], total)
+        if self.membrane == "pre":
+            return Faces(total, self.nodes[str(node)])
+        return Faces(fire(self.nodes[str(node)], total) if self.membrane == "node" else total)
+
+    def forward(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None = None) -> Tensor:
+        """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``."""
+        return self.run([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], mixing_EO)
+
+    def run(self, ready: Sequence[Tensor], mixing_EO: Tensor | None = None) -> Tensor:
+        """:meth:`forward` behind the preprocessing: inputs of the cell's own width and scale."""
+        start = [self.faces(i, x) if self.membrane == "pre" else Faces(x) for i, x in enumerate(ready)]
+        tensors = _Tensors(self, ready[0])
+        algebra: Algebra[Faces] = tensors if mixing_EO is None else Mixed(tensors, rows(self.cell, list(mixing_EO)))
+        out = fold(self.cell, algebra, start).value
+        return out if self.attention is None else self.attention(out)
+
+
+class _Tensors(Algebra[Faces]):
+    """The tensor algebra of one call. A contribution is carried in the VALUE face."""
+
+    def __init__(self, module: CellModule, like: Tensor) -> None:
+        self.module, self.like = module, like
+
+    def _edge(self, edge: Edge) -> EdgeModule:
+        return cast(EdgeModule, self.module.edges[f"{edge.src}_{edge.dst}"])
+
+    def apply(self, edge: Edge, value: Faces) -> Faces:
+        holder = self._edge(edge)
+        out = holder.operate(edge.op, value)
+        if self.module.training and self.module.drop_path > 0 and not holder.operation(edge.op).identity:
+            out = _drop_path(out, self.module.drop_path)
+        if self.module.training and self.module.skip_dropout > 0 and edge.op == "skip_connect":
+            out = F.dropout(out, self.module.skip_dropout)
+        return Faces(out)
+
+    def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Faces]]) -> Faces:
+        del edge
+        (weight, first), *rest = weighted
+        total = weight * first.value
+        for weight, contribution in rest:
+            total = total + weight * contribution.value
+        return Faces(total)
+
+    def arrive(self, edge: Edge, value: Faces) -> Faces:
+        attention = self._edge(edge).attention
+        if attention is None:
+            return value
+        out = attention(value.value)
+        return Faces(out)
+
+    def join(self, node: int, arrivals: Sequence[Faces]) -> Faces:
+        if not arrivals:
+            shape = self.module.inner_shape
+            return self.module.faces(node, self.like.new_zeros(*self.like.shape[:2], shape.C, shape.H, shape.W))
+        total = arrivals[0].value
+        for arrival in arrivals[1:]:
+            total = total + arrival.value
+        return self.module.faces(node, total)
+
+    def output(self, values: Sequence[Faces]) -> Faces:
+        out = torch.cat([faces.value for faces in values], dim=2)
+        return Faces(out)
+
+
+def _drop_path(x_TBCHW: Tensor, probability: float) -> Tensor:
+    """Drop a sample's whole contribution with this probability, and scale what stays (Larsson et al. 2017)."""
+    keep_TBCHW = torch.empty_like(x_TBCHW[:1, :, :1, :1, :1]).bernoulli_(1.0 - probability)
+    return x_TBCHW * keep_TBCHW / (1.0 - probability)

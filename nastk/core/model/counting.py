@@ -1,0 +1,161 @@
+"""Counting what a network does: spikes, synaptic operations, multiply-accumulates, energy.
+
+NoS is the number of spikes that all neurons emit for one image over all time steps. A layer whose input is binary is
+*spike-driven*: it needs additions only. For it SOP is the exact number of additions (one for each spike and synapse,
+borders respected), and AC the usual estimate, firing rate times the dense operations. Every other layer is counted as
+MAC: the stem on a static image (once, not at every step), the classifier, attention, and what reads averaged spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from attrs import frozen
+from torch import Tensor, nn
+
+from nastk.core.data.task import Batch
+from nastk.core.model.neuron import Neuron
+
+PROFILES = {"45nm": (4.6, 0.9)}
+"""Energy of one MAC and one AC in pJ: 32-bit float at 45 nm (Horowitz, ISSCC 2014)."""
+
+
+class SpikeCounter:
+    """Counts the spikes of a network's neurons by forward hooks, for each cell and in all.
+
+    ``nos`` is differentiable where the forward pass was: it can be a penalty. Use as a context manager.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.neurons = {n: m for n, m in network.named_modules() if isinstance(m, Neuron) and m.spiking}
+        self.cells = sorted({cell for name in self.neurons if (cell := _cell_number(name)) is not None})
+        self._handles: list[Any] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self._spikes: dict[int | None, Tensor] = {}
+        self._sites = 0
+        self._images = 0
+
+    def __enter__(self) -> SpikeCounter:
+        for name, neuron in self.neurons.items():
+            self._handles.append(neuron.register_forward_hook(self._hook(_cell_number(name))))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _hook(self, cell: int | None) -> Any:
+        def count(module: nn.Module, args: Any, output: Any) -> None:
+            del module, args
+            z_TBF = output[0]
+            spikes = z_TBF.sum()
+            self._spikes[cell] = self._spikes[cell] + spikes if cell in self._spikes else spikes
+            self._sites += z_TBF.numel()
+
+        return count
+
+    def saw(self, images: int) -> None:
+        """Say how many images the counted forward passes had."""
+        self._images += images
+
+    def cut(self) -> None:
+        """Keep the counts and let go of the graphs behind them."""
+        self._spikes = {cell: spikes.detach() for cell, spikes in self._spikes.items()}
+
+    def nos(self) -> Tensor:
+        """Spikes an image, all neurons, all time steps."""
+        return torch.stack(list(self._spikes.values())).sum() / max(self._images, 1)
+
+    def figures(self) -> dict[str, Any] | None:
+        """``{"total", "cells"}`` in spikes an image; ``None`` for a network without spiking neurons."""
+        if not self.neurons or not self._images:
+            return None
+        cells = [float(self._spikes.get(cell, torch.zeros(())).detach()) / self._images for cell in self.cells]
+        return {"total": float(self.nos().detach()), "cells": cells}
+
+    def firing_rate(self) -> float | None:
+        """Share of (neuron, time step) pairs that fire."""
+        return float(self.nos().detach()) * self._images / self._sites if self._sites else None
+
+
+def _cell_number(name: str) -> int | None:
+    """The layer of a neuron by its module name; ``None`` outside of cells."""
+    head, _, rest = name.partition("cells.") if ".cells." in name else name.partition("grand.")
+    return int(rest.split(".")[0].split("_")[0]) if head.startswith("body.") and rest else None
+
+
+@frozen
+class Operations:
+    """Counted operations, for one image over all time steps."""
+
+    macs: float
+    acs: float
+    sops: float
+
+    def energy_nj(self, profile: str) -> float:
+        """Energy of the MACs and ACs in nJ; memory is not counted."""
+        mac, ac = PROFILES[profile]
+        return (self.macs * mac + self.acs * ac) / 1000
+
+
+@torch.no_grad()
+def count_operations(network: nn.Module, batches: Iterable[Batch]) -> Operations:
+    """The mean over the images of some batches, in evaluation mode."""
+    totals = {"macs": 0.0, "acs": 0.0, "sops": 0.0}
+    images = 0
+    was_training = network.training
+    network.eval()
+    with _counted(network, totals):
+        for x_TBCHW, _ in batches:
+            network(x_TBCHW)
+            images += x_TBCHW.shape[1]
+    network.train(was_training)
+    return Operations(**{name: total / max(images, 1) for name, total in totals.items()})
+
+
+@contextmanager
+def _counted(network: nn.Module, totals: dict[str, float]) -> Iterator[None]:
+    def count(module: nn.Module, args: Any, output: Tensor) -> None:
+        x = args[0].cpu()  # double precision is not on every device
+        dense = dense_operations(module, output)
+        if bool(((x == 0) | (x == 1)).all()):
+            totals["acs"] += dense * float(x.double().mean())
+            totals["sops"] += synaptic_operations(module, x)
+        else:
+            totals["macs"] += dense
+
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def dense_operations(module: nn.Module, output: Tensor) -> float:
+    """Multiply-accumulates of a convolution or linear layer that gave this output, padding counted as input."""
+    if isinstance(module, nn.Linear):
+        return float(output.numel() * module.in_features)
+    assert isinstance(module, (nn.Conv1d, nn.Conv2d))
+    return float(output.numel() * module.weight[0].numel())
+
+
+def synaptic_operations(module: nn.Module, x: Tensor) -> float:
+    """The exact number of (spike, synapse) pairs: each spike reaches as many outputs as the border lets it."""
+    if isinstance(module, nn.Linear):
+        return float(x.double().sum()) * module.out_features
+    assert isinstance(module, (nn.Conv1d, nn.Conv2d))
+    spikes = x.double().sum(1, keepdim=True)
+    ones = torch.ones(1, 1, *module.kernel_size, dtype=torch.float64, device=x.device)
+    convolve = F.conv1d if isinstance(module, nn.Conv1d) else F.conv2d
+    reached = convolve(spikes, ones, None, module.stride, module.padding, module.dilation)
+    return float(reached.sum()) * module.out_channels / module.groups

@@ -1,0 +1,124 @@
+"""The network of a genotype: encoder, cells, head. A full genotype gives the supernet, through the same class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nastk.core.cell.graph import Genotype
+from nastk.core.cell.layout import SEARCHED, plan
+from nastk.core.errors import ShapeError
+from nastk.core.model.cellnet import CellModule, Material
+from nastk.core.model.operation import fire, over_time
+from nastk.core.model.trellis import Logits, Mixing, Trellis
+from nastk.core.types import Shape
+
+
+class Encoder(nn.Module):
+    """Direct coding: convolution 3x3 and norm run once on a static image, and their current is fed at every step."""
+
+    def __init__(self, shape: Shape, channels: int, material: Material) -> None:
+        super().__init__()
+        self.time_steps = shape.T
+        self.stem = nn.Sequential(nn.Conv2d(shape.C, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        site = material.site(shape._replace(C=channels))
+        self.neuron = None if material.membrane == "pre" else site.make_neuron()
+
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        if x_TBCHW.shape[0] not in (1, self.time_steps):
+            raise ShapeError(f"The network has T = {self.time_steps}, the samples have {x_TBCHW.shape[0]} time steps.")
+        current = over_time(self.stem, x_TBCHW)
+        current = current.expand(self.time_steps, *current.shape[1:])
+        return current if self.neuron is None else fire(self.neuron, current)
+
+
+class Auxiliary(nn.Module):
+    """The auxiliary head of DARTS, on the output of the cell at two thirds of the depth; training only."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, 2, bias=False),
+            nn.BatchNorm2d(768),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.features(x_NCHW).flatten(1))
+        return logits
+
+
+class Chain(nn.Module):
+    """Cells one behind the other along a fixed path, each fed by the two outputs before it; then the classifier."""
+
+    def __init__(self, genotype: Genotype, shape: Shape, material: Material, classes: int, auxiliary: bool) -> None:
+        super().__init__()
+        self.plan = plan(genotype, shape)
+        self.cells = nn.ModuleList([CellModule(genotype.cell(p.cell), p, material) for p in self.plan])
+        widths = [p.shape.C * len(genotype.cell(p.cell).outputs) for p in self.plan]
+        self.auxiliary_at = 2 * len(self.plan) // 3
+        self.auxiliary = Auxiliary(widths[self.auxiliary_at], classes) if auxiliary else None
+        self.classifier = nn.Linear(widths[-1], classes)
+
+    def forward(self, x_TBCHW: Tensor, mixing: Mixing | None) -> Logits:
+        outputs = [x_TBCHW, x_TBCHW]
+        for planned, cell in zip(self.plan, self.cells, strict=True):
+            weights = None if mixing is None else mixing[planned.cell]
+            outputs.append(cell(outputs[-len(planned.feeds) :], weights))
+        side = None
+        if self.auxiliary is not None and self.training:
+            side = over_time(self.auxiliary, outputs[2 + self.auxiliary_at])
+        return Logits(self.classifier(outputs[-1].mean(dim=(-2, -1))), side)
+
+
+class Network(nn.Module):
+    """``(T, B, C, H, W)`` samples (``T = 1`` for static ones) to logits ``(T, B, K)``; their mean over T decides.
+
+    ``sample`` is the shape of the data's samples, ``affine`` gives batch norms a scale and shift, ``auxiliary`` adds
+    DARTS's auxiliary head. With the full genotype of a space this is the supernet, and ``mixing`` its weights: cell
+    name to ``(E, O)``, and ``"layers"`` to ``(L - 1, scales, 2)`` where the path is searched.
+    """
+
+    def __init__(self, genotype: Genotype, sample: Shape, classes: int, *, affine: bool = True, auxiliary: bool = False) -> None:
+        super().__init__()
+        self.genotype = genotype
+        shape = sample._replace(T=int(genotype.part("time_steps")))
+        material = Material.of(genotype, affine)
+        channels = int(genotype.part("channels")) * int(genotype.part("stem"))
+        self.encoder = Encoder(shape, channels, material)
+        self.body: Chain | Trellis
+        if SEARCHED in str(genotype.part("layers")):
+            self.body = Trellis(genotype, shape, material, channels, classes)
+        else:
+            self.body = Chain(genotype, shape, material, classes, auxiliary)
+
+    def forward(self, x_TBCHW: Tensor, mixing: Mixing | None = None) -> Tensor:
+        """Logits ``(T, B, K)``."""
+        return self.logits(x_TBCHW, mixing).main
+
+    def logits(self, x_TBCHW: Tensor, mixing: Mixing | None = None) -> Logits:
+        """Logits of the classifier, and of the auxiliary head where there is one and the network trains."""
+        found: Logits = self.body(self.encoder(x_TBCHW), mixing)
+        return found
+
+    @torch.no_grad()
+    def inherit(self, supernet: Network) -> None:
+        """Take over the weights that a supernet has for this network; what it has none of (norm scales) stays."""
+        state = supernet.state_dict()
+        if isinstance(supernet.body, Trellis):
+            chain = supernet.body.chain_state(str(self.genotype.part("layers")))
+            state = {f"body.{name}": v for name, v in chain.items()} | state
+        mine = self.state_dict()
+        self.load_state_dict({**mine, **{name: value for name, value in state.items() if name in mine}})
+
+    def set_dropout(self, drop_path: float = 0.0, skip_dropout: float = 0.0) -> None:
+        """Set the probabilities of every cell; they act in training mode only."""
+        for cell in self.modules():
+            if isinstance(cell, CellModule):
+                cell.drop_path, cell.skip_dropout = drop_path, skip_dropout

@@ -1,0 +1,71 @@
+"""Candidate operations of an edge."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from nastk.core.config import AttentionPart, NeuronPart
+from nastk.core.model.attention import Attention
+from nastk.core.model.neuron import Neuron
+from nastk.core.types import Face, Shape
+
+
+@frozen
+class Site:
+    """Where a module is built: what it will see, and what the run uses there."""
+
+    shape: Shape
+    """``(T, C, H, W)`` of the input; the output has ``C`` channels and ``1/stride`` of the height and width."""
+    stride: int
+    affine: bool
+    """Whether batch norms have a scale and a shift: not in a supernet, where they would blur the mixing weights."""
+    neuron: NeuronPart
+    attention: AttentionPart
+
+    @property
+    def out(self) -> Shape:
+        """The output's shape; odd sizes round up."""
+        return self.shape._replace(H=-(-self.shape.H // self.stride), W=-(-self.shape.W // self.stride))
+
+    def make_neuron(self, **settings: Any) -> Neuron[Any]:
+        """A new layer of the run's neuron, with some settings replaced (``surrogate={"name": "dhs"}``)."""
+        built: Neuron[Any] = self.neuron.replaced(**settings).build()
+        return built
+
+    def make_attention(self, shape: Shape) -> Attention:
+        """A new module of the run's attention for activations of this shape."""
+        built: Attention = self.attention.build(shape)
+        return built
+
+
+class Operation(nn.Module, ABC):
+    """A candidate on an edge. A plug-in class is built as ``cls(site)``; channels in equal channels out.
+
+    ``reads`` says which face of its source node it takes. A *synapse* reads the ACTIVATION and gives a current; a
+    *wire* (skip, pooling) reads the VALUE and hands it on. So pre-activation DARTS and spike-driven cells are one rule.
+    """
+
+    reads: ClassVar[Face] = Face.ACTIVATION
+    identity: bool = False
+    """Whether the instance hands its input on unchanged: drop-path spares it."""
+
+    @abstractmethod
+    def forward(self, x_TBCHW: Tensor) -> Tensor:
+        """``(T, B, C, H, W)`` to ``(T, B, C, H/stride, W/stride)``."""
+
+
+def over_time(module: Callable[[Tensor], Tensor], x_TBCHW: Tensor) -> Tensor:
+    """Run a stateless module with time folded into the batch: ``(T, B, ...)`` to ``(T, B, ...)``."""
+    return torch.unflatten(module(x_TBCHW.flatten(0, 1)), 0, x_TBCHW.shape[:2])
+
+
+def fire(neuron: nn.Module, x_TBCHW: Tensor) -> Tensor:
+    """A neuron's output over a whole sequence, from rest."""
+    z_TBCHW: Tensor = neuron(x_TBCHW)[0]
+    return z_TBCHW

@@ -1,0 +1,152 @@
+"""The one epoch loop, and training a discrete network from scratch with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from attrs import field, frozen
+from torch import Tensor, nn
+
+from nastk.core.data.task import Batch, Task, correct
+from nastk.core.errors import Diverged
+from nastk.core.events import Emit, Progress
+from nastk.core.model.counting import SpikeCounter
+from nastk.core.model.network import Network
+from nastk.core.run.optim import OptimizerState, cosine, restore, set_lr, state_of, weights_of
+from nastk.core.seeds import seeded
+from nastk.core.settings import TrainConfig
+from nastk.core.types import Split
+
+CHECK_EVERY = 20
+"""Steps between looks at the loss: a look waits for the device."""
+
+Update = Callable[[Batch], tuple[Tensor, Tensor]]
+
+
+@frozen
+class Scores:
+    """Mean loss and accuracy over ``n`` samples, and the spikes that were counted on the way."""
+
+    loss: float
+    accuracy: float
+    n: int
+    nos: dict[str, Any] | None = None
+    firing_rate: float | None = None
+
+
+def run_epoch(batches: Iterable[Batch], steps: int, update: Update, emit: Emit, stage: str, epoch: int) -> Scores:
+    """Run ``update`` (batch -> detached loss, number correct) on every batch.
+
+    Raises :class:`Diverged`, naming epoch and step, when a loss is NaN or infinite.
+    """
+    losses: list[Tensor] = []
+    right: list[Tensor] = []
+    seen = 0
+    for step, batch in enumerate(batches, start=1):
+        loss, hits = update(batch)
+        losses.append(loss)
+        right.append(hits)
+        seen += len(batch[1])
+        if step % CHECK_EVERY == 0 or step == steps:
+            _check_finite(losses, stage, epoch)
+        emit(Progress(stage, step / steps))
+    return Scores(float(torch.stack(losses).mean()), float(torch.stack(right).sum()) / seen, seen)
+
+
+def _check_finite(losses: Sequence[Tensor], stage: str, epoch: int) -> None:
+    bad = (~torch.isfinite(torch.stack(list(losses)))).nonzero().flatten().tolist()
+    if bad:
+        raise Diverged(
+            f"The loss became {float(losses[bad[0]])} in {stage}, epoch {epoch + 1}, step {bad[0] + 1}: "
+            "lower the learning rate. The last good checkpoint is kept."
+        )
+
+
+@torch.no_grad()
+def evaluate(network: Callable[[Tensor], Tensor], module: nn.Module, task: Task, batches: Iterable[Batch]) -> Scores:
+    """Loss, accuracy and spikes in evaluation mode; ``network`` maps samples to logits (it may mix)."""
+    was_training = module.training
+    module.eval()
+    loss, hits, n = 0.0, 0, 0
+    with SpikeCounter(module) as counter:
+        for x_TBCHW, y_B in batches:
+            logits = network(x_TBCHW)
+            loss += float(task.loss(logits, y_B)) * len(y_B)
+            hits += int(correct(logits, y_B))
+            n += len(y_B)
+            counter.saw(len(y_B))
+    module.train(was_training)
+    return Scores(loss / n, hits / n, n, counter.figures(), counter.firing_rate())
+
+
+@frozen
+class TrainState:
+    """Training between two epochs, as plain tensors: enough to go on bit by bit."""
+
+    epoch: int
+    weights: dict[str, Tensor]
+    optimizer: OptimizerState
+    figures: dict[str, Any] = field(factory=dict)
+
+
+class Trainer:
+    """Trains one discrete network from scratch (SGD, momentum, cosine; drop-path and auxiliary head as in DARTS)."""
+
+    stage = "train"
+
+    def __init__(self, network: Network, task: Task, config: TrainConfig, seed: int, emit: Emit, splits: Sequence[Split]) -> None:
+        self.network, self.task, self.config, self.seed, self.emit, self.splits = network, task, config, seed, emit, splits
+        self.steps = task.steps(config.batch, *splits)
+        self.parameters = dict(network.named_parameters())
+        self.optimizer = torch.optim.SGD(
+            self.parameters.values(),
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+
+    def begin(self) -> TrainState:
+        """The state before the first epoch: the network as it is."""
+        return TrainState(0, weights_of(self.network), {})
+
+    def load(self, state: TrainState) -> None:
+        """Put the network and the optimizer where a state says."""
+        self.network.load_state_dict(state.weights)
+        restore(self.optimizer, self.parameters, state.optimizer)
+
+    def epoch(self, epoch: int) -> TrainState:
+        """Train one epoch from where the network is; raises :class:`Diverged`."""
+        config = self.config
+        set_lr(self.optimizer, cosine(epoch, config.epochs, config.lr, config.lr_min, config.warmup))
+        self.network.set_dropout(drop_path=config.drop_path * epoch / config.epochs)
+        self.network.train()
+        batches = self.task.batches(config.batch, self.seed, self.stage, epoch, splits=self.splits)
+        with seeded(self.seed, self.stage, "dropout", epoch):
+            scores = run_epoch(batches, self.steps, self._update, self.emit, self.stage, epoch)
+        figures = {"loss": scores.loss, "accuracy": scores.accuracy}
+        return TrainState(epoch + 1, weights_of(self.network), state_of(self.optimizer, self.parameters), figures)
+
+    def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x_TBCHW, y_B = batch
+        logits = self.network.logits(x_TBCHW)
+        loss = self.task.loss(logits.main, y_B, self.config.label_smoothing)
+        if logits.auxiliary is not None:
+            loss = loss + self.config.auxiliary * self.task.loss(logits.auxiliary, y_B, self.config.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
+        self.optimizer.step()
+        return loss.detach(), correct(logits.main.detach(), y_B)
+
+
+def wilson(hits: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a share, in [0, 1]."""
+    p = hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)

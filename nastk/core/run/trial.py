@@ -1,0 +1,71 @@
+"""A trial: one candidate, trained for a while at proxy size and measured on the validation part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from nastk.core.cell.graph import Genotype
+from nastk.core.data.task import Task
+from nastk.core.errors import NastkError
+from nastk.core.model.network import Network
+from nastk.core.run.training import Trainer, evaluate
+from nastk.core.seeds import seeded
+from nastk.core.settings import TrainConfig
+from nastk.core.types import Split
+
+
+@frozen
+class Proposal:
+    """A candidate to evaluate, and for how many epochs (its fidelity)."""
+
+    genotype: Genotype
+    epochs: int
+
+    @property
+    def digest(self) -> str:
+        """Names the trial: genotype and fidelity."""
+        return f"{self.genotype.digest}-{self.epochs}"
+
+
+@frozen
+class Report:
+    """What became of a trial: its figures (``accuracy`` on VALID among them), or why it failed."""
+
+    proposal: Proposal
+    figures: Mapping[str, Any] = field(factory=dict)
+    failure: str | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy; below every real one when the trial failed."""
+        return float(self.figures["accuracy"]) if self.failure is None else -1.0
+
+
+@frozen
+class TrialWork:
+    """How a trial is run: a pure function of its proposal. The candidate comes at proxy size."""
+
+    task: Task
+    train: TrainConfig
+    seed: int
+
+    def __call__(self, proposal: Proposal, proxy: Genotype) -> Report:
+        """Train on WEIGHTS and ALPHA, measure on VALID. A diverging or impossible candidate gives a failed report."""
+        start = time.perf_counter()
+        config = evolve(self.train, epochs=proposal.epochs, auxiliary=0.0, drop_path=0.0)
+        try:
+            with seeded(self.seed, "trial", "weights", proposal.digest):
+                network = Network(proxy, self.task.shape, self.task.classes).to(self.task.device)
+            splits = (Split.WEIGHTS, Split.ALPHA)
+            trainer = Trainer(network, self.task, config, self.seed, lambda _: None, splits)
+            for epoch in range(config.epochs):
+                trainer.epoch(epoch)
+            scores = evaluate(network, network, self.task, self.task.unaugmented(Split.VALID))
+        except NastkError as error:
+            return Report(proposal, failure=str(error))
+        figures = {"accuracy": scores.accuracy, "loss": scores.loss, "nos": scores.nos}
+        return Report(proposal, {**figures, "seconds": time.perf_counter() - start})
