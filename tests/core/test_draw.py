@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nastk.core.cell.graph import Cell, Edge
+from nastk.core.draw import layered
 from nastk.core.draw.cell_layout import Layout, layout, node_labels, text_width
-from nastk.core.draw.draw import FAMILIES, draw_cell, draw_curves, family, layered
+from nastk.core.draw.draw import FAMILIES, draw_cell, draw_curves, family
 from nastk.core.draw.layered import depths, spread
 from nastk.core.errors import OutputError
 

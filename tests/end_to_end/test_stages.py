@@ -13,8 +13,8 @@ import nastk
 from nastk.core.cell.graph import Genotype
 from nastk.core.errors import Diverged, Interrupted, OutputError
 from nastk.core.events import StepDone
+from nastk.core.run import run as run_module
 from nastk.core.run.run import Run
-from nastk.core.run.run import run as run_module
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.training import Trainer
 from nastk.plugins.reporters.jsonl import read
