@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -107,3 +109,11 @@ def test_a_skip_can_win_an_edge_but_not_earn_it() -> None:
     found = {mode: dhs_space(decode=mode).derive({"shared": weights}).cell("shared").into(4) for mode in ("dhs", "darts")}
     assert found["dhs"] == (Edge(1, 4, "skip_connect"), Edge(2, 4, "snn_b5"))
     assert found["darts"] == (Edge(0, 4, "skip_connect"), Edge(2, 4, "snn_b5"))
+
+
+@pytest.mark.parametrize("name", ["DARTS_V1", "DARTS_V2"])
+def test_the_genotype_files_hold_the_published_cells(name: str) -> None:
+    text = (Path(__file__).parents[2] / "examples" / "genotypes" / f"{name.lower()}.json").read_text(encoding="utf-8")
+    genotype = Genotype.from_json(text)
+    assert genotype in darts()
+    assert genotype == darts().published(name)

@@ -276,6 +276,7 @@ def train(
     prepared.space.encode(genotype)
     store = _new_store(out, configured)
     with prepared.writing(store, _reporters(quiet), resumed=False):
+        prepared.result["strategy"] = None  # nothing was searched here
         prepared.take(genotype)
         prepared.train(genotype)
     return store.path
