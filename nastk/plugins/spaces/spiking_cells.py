@@ -13,22 +13,14 @@ from nastk.core.cell.layout import paths
 from nastk.core.cell.wiring import TopEdges, full_cell
 from nastk.core.errors import ConfigError
 from nastk.core.settings import ModelConfig
+from nastk.plugins.spaces.darts_cells import OPERATIONS
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "default": ("none", "skip_connect", "conv_3x3", "conv_5x5", "avg_pool_3x3"),
     "dhs": ("skip_connect", "snn_b3", "snn_b5"),
     "snas": ("none", "skip_connect", "conv_1x1", "conv_3x3", "avg_pool_3x3"),
     "autosnn": ("skip_connect", "scb_3x3", "scb_5x5", "srb_3x3", "srb_5x5"),
-    "darts": (
-        "none",
-        "max_pool_3x3",
-        "avg_pool_3x3",
-        "skip_connect",
-        "sep_conv_3x3",
-        "sep_conv_5x5",
-        "dil_conv_3x3",
-        "dil_conv_5x5",
-    ),
+    "darts": OPERATIONS,
 }
 
 

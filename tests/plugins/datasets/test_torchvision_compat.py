@@ -34,6 +34,9 @@ def test_torchvision_imports_beside_any_torch():
 
 @needs_torchvision
 def test_schemas_that_are_already_there_are_left_alone():
+    plain = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, timeout=120, check=False)
+    if plain.returncode == 0:
+        pytest.skip("this torchvision defines its operators itself; a schema before it would clash by the test's own doing")
     run("""
         import torch
         library = torch.library.Library("torchvision", "FRAGMENT")
