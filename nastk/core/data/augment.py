@@ -49,6 +49,7 @@ class Augmenter:
 
     def __init__(self, augmentation: Augmentation, mean_C: Tensor, std_C: Tensor) -> None:
         self.augmentation = augmentation
+        self.mean_C, self.std_C = mean_C, std_C
         self._shift_C11 = (mean_C.float() * 255)[:, None, None]
         self._scale_C11 = (std_C.float() * 255).reciprocal()[:, None, None]
 

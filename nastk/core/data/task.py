@@ -1,96 +1,33 @@
-"""A task: training data in three disjoint splits on the device, loss and metric. It has no door to the test data."""
+"""Tasks: what is learned from the data. Loss, metric and width of the head; never a door to the test data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nastk.core.data.augment import Augmenter, statistics
-from nastk.core.data.dataset import Dataset, Samples
-from nastk.core.errors import DataError
-from nastk.core.seeds import generator
-from nastk.core.settings import SplitConfig
-from nastk.core.types import Shape, Split
-
-Batch = tuple[Tensor, Tensor]
-SEARCHED = (Split.WEIGHTS, Split.ALPHA, Split.VALID)
+from nastk.core.data.splits import TrainingData
 
 
-def stratified(y_N: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
-    """Disjoint index tensors with about these shares of every class; what is left over makes the last one."""
-    parts: list[list[Tensor]] = [[] for _ in range(len(shares) + 1)]
-    for label in torch.unique(y_N).tolist():
-        indices = (y_N == label).nonzero().flatten()
-        indices = indices[torch.randperm(len(indices), generator=generator(seed, "split", label))]
-        bounds = [round(sum(shares[:i]) * len(indices)) for i in range(len(shares) + 1)] + [len(indices)]
-        for part, start, end in zip(parts, bounds, bounds[1:], strict=False):
-            part.append(indices[start:end])
-    return [torch.cat(part).sort().values for part in parts]
+class Task(ABC):
+    """What a network is trained for on labelled samples. A plug-in class is built as ``cls(data, config)``.
 
-
-class Task:
-    """Image or event classification on the training samples of a data set.
-
-    Raises :class:`DataError` when a split would be empty.
+    The accuracy that everything is judged by is :meth:`correct` over the number of samples. Both methods get the
+    logits of a batch at every time step, ``(T, B, K)``, and labels ``(B,)``.
     """
 
-    def __init__(self, dataset: Dataset, split: SplitConfig, seed: int, device: torch.device) -> None:
-        samples = dataset.train()
-        self.classes = dataset.classes
-        self.device = device
-        self.shape = sample_shape(samples)
-        mean_C, std_C = statistics(samples.x)
-        self.augmenter = Augmenter(dataset.augmentation, mean_C.to(device), std_C.to(device))
-        self._x, self._y = samples.x.to(device), samples.y.to(device)
-        parts = stratified(samples.y, [split.weights, split.alpha], seed)
-        self._index: Mapping[Split, Tensor] = dict(zip(SEARCHED, parts, strict=True))
-        for which, index in self._index.items():
-            if not len(index):
-                raise DataError(
-                    f"The split {which} of {len(samples.y)} training samples is empty: change [split] or use more samples."
-                )
+    def __init__(self, data: TrainingData) -> None:
+        self.data = data
 
-    def size(self, *splits: Split) -> int:
-        """Number of samples in these splits."""
-        return sum(len(self._index[split]) for split in splits)
+    @property
+    def outputs(self) -> int:
+        """Width ``K`` of the head; the number of classes unless the task says otherwise."""
+        return self.data.classes
 
-    def steps(self, batch: int, *splits: Split) -> int:
-        """Number of full batches in these splits. Raises :class:`DataError` when there is not one."""
-        if self.size(*splits) < batch:
-            where = " + ".join(splits)
-            size = self.size(*splits)
-            raise DataError(f"A batch of {batch} is larger than the {size} samples of {where}: use a smaller batch.")
-        return self.size(*splits) // batch
-
-    def batches(self, batch: int, seed: int, *purpose: str | int, splits: Sequence[Split]) -> Iterator[Batch]:
-        """One pass in a fresh order over full, augmented batches: ``(T, B, C, H, W)`` and labels ``(B,)``."""
-        index = torch.cat([self._index[split] for split in splits])
-        order = torch.randperm(len(index), generator=generator(seed, "order", *purpose))
-        draws = generator(seed, "augment", *purpose)
-        for chosen in torch.split(index[order], batch)[: self.steps(batch, *splits)]:
-            here = chosen.to(self.device)
-            yield self.augmenter.train(self._x[here], draws), self._y[here]
-
-    def unaugmented(self, *splits: Split, batch: int = 256) -> Iterator[Batch]:
-        """Every sample of these splits once, in order, only normalised."""
-        index = torch.cat([self._index[split] for split in splits])
-        for here in torch.split(index.to(self.device), batch):
-            yield self.augmenter.evaluate(self._x[here]), self._y[here]
-
+    @abstractmethod
     def loss(self, logits_TBK: Tensor, y_B: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """Cross-entropy of the logits' mean over time."""
-        return F.cross_entropy(logits_TBK.mean(0), y_B, label_smoothing=label_smoothing)
+        """The mean loss of a batch, a scalar to differentiate."""
 
-
-def sample_shape(samples: Samples) -> Shape:
-    """``(T, C, H, W)`` of raw samples, T = 1 for static ones."""
-    *time, channels, height, width = samples.x.shape[1:]
-    return Shape(time[0] if time else 1, channels, height, width)
-
-
-def correct(logits_TBK: Tensor, y_B: Tensor) -> Tensor:
-    """How many of a batch are right, as a tensor on the device."""
-    return (logits_TBK.mean(0).argmax(-1) == y_B).sum()
+    def correct(self, logits_TBK: Tensor, y_B: Tensor) -> Tensor:
+        """How many of a batch are right, as a tensor on the device: the largest mean logit over time decides."""
+        return (logits_TBK.mean(0).argmax(-1) == y_B).sum()

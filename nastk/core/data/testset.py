@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nastk.core.data.dataset import Dataset
-from nastk.core.data.task import Batch, Task, sample_shape
+from nastk.core.data.splits import Batch, TrainingData, sample_shape
 from nastk.core.errors import DataError
 
 
-def test_batches(dataset: Dataset, task: Task, batch: int = 256) -> Iterator[Batch]:  # noqa: PT028  no test of pytest
+def test_batches(dataset: Dataset, data: TrainingData, batch: int = 256) -> Iterator[Batch]:  # noqa: PT028  no test of pytest
     """Every test sample once, normalised by the training data's statistics."""
     samples = dataset.test()
-    if sample_shape(samples) != task.shape:
-        raise DataError(f"Test samples are {sample_shape(samples)} (T, C, H, W), training samples {task.shape}.")
+    if sample_shape(samples) != data.shape:
+        raise DataError(f"Test samples are {sample_shape(samples)} (T, C, H, W), training samples {data.shape}.")
     for start in range(0, len(samples.y), batch):
-        x, y_B = samples.x[start : start + batch].to(task.device), samples.y[start : start + batch].to(task.device)
-        yield task.augmenter.evaluate(x), y_B
+        x, y_B = samples.x[start : start + batch].to(data.device), samples.y[start : start + batch].to(data.device)
+        yield data.augmenter.evaluate(x), y_B

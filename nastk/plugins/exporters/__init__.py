@@ -1,0 +1,1 @@
+"""Exporters: trained networks as files for other programs."""
