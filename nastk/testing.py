@@ -5,10 +5,11 @@ Needs ``hypothesis``, which nastk itself does not depend on: ``pip install "nast
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -16,7 +17,10 @@ from nastk.core.cell.graph import Cell, Edge, Genotype
 from nastk.core.cell.layout import SCALES, SEARCHED
 from nastk.core.cell.space import Choice, Relaxable, SearchSpace
 from nastk.core.config import SpacePart, structure
+from nastk.core.laws.context import SmallContext as SmallContext
+from nastk.core.laws.context import small_context as small_context
 from nastk.core.settings import ModelConfig
+from nastk.core.types import Kind
 
 
 def build_space(name: str, model: dict[str, Any] | None = None, **settings: Any) -> Any:
@@ -67,3 +71,49 @@ def weights(space: Relaxable, low: float = -10.0, high: float = 10.0) -> st.Sear
         shapes["layers"] = (len(path) - 1, SCALES, 2)
     elements = st.floats(low, high, allow_nan=False, allow_infinity=False)
     return st.fixed_dictionaries({name: hnp.arrays(np.float64, shape, elements=elements) for name, shape in shapes.items()})
+
+
+@st.composite
+def sequences(
+    draw: st.DrawFn,
+    T: int | range = range(1, 5),
+    B: int | range = range(1, 4),
+    C: int | range = range(1, 5),
+    H: int | range = range(1, 9),
+    W: int | range = range(1, 9),
+) -> torch.Tensor:
+    """A float32 tensor ``(T, B, C, H, W)``, normal with a scale of 0 (all zeros), 0.3, 1 or 3; each side an int or a range."""
+    sides = [draw(st.sampled_from(side)) if isinstance(side, range) else side for side in (T, B, C, H, W)]
+    scale, seed = draw(st.sampled_from([0.0, 0.3, 1.0, 3.0])), draw(st.integers(0, 2**31))
+    return scale * torch.randn(sides, generator=torch.Generator().manual_seed(seed))
+
+
+def conformance(kind: str, name: str, expected_failures: Mapping[str, str] | None = None, **settings: Any) -> Any:
+    """A pytest test of every law of the kind on the plug-in of this name: ``test_gated = conformance("attention", "gated")``.
+
+    ``expected_failures`` maps the laws that it is known to break to the reason; a law in it that holds fails the test.
+    ``settings`` are the plug-in's. Needs ``pytest``.
+    """
+    import pytest
+
+    from nastk.core.laws.check import check
+    from nastk.core.laws.law import book
+
+    expected = dict(expected_failures or {})
+    names = [law.name for law in book(Kind(kind)).laws]
+    if strangers := set(expected) - set(names):
+        raise ValueError(f"No law of a {kind} is named {', '.join(sorted(strangers))}; there are {', '.join(names)}")
+
+    def marks(law: str) -> list[Any]:
+        return [pytest.mark.xfail(reason=expected[law], strict=True)] if law in expected else []
+
+    @pytest.mark.parametrize("law", [pytest.param(law, marks=marks(law)) for law in names])
+    def test(law: str) -> None:
+        (verdict,) = check(kind, name, only=[law], **settings)
+        if verdict.outcome == "fails as declared":
+            pytest.xfail(verdict.detail)
+        if verdict.outcome == "does not apply":
+            pytest.skip(verdict.detail)
+        assert verdict.outcome == "holds", f"{verdict.text} {verdict.detail}"
+
+    return test

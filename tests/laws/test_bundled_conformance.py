@@ -1,0 +1,23 @@
+"""Everything that is bundled keeps the laws of its kind, or says which it breaks and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from nastk import registry
+from nastk.core.catalogue import Entry
+from nastk.core.laws.check import check
+
+BUNDLED = [entry for entry in registry().entries() if entry.source.distribution == "nastk"]
+FROM_DISK = {"cifar10", "cifar100", "fashion-mnist"}
+"""Data sets whose files are not bundled: without them no law of theirs can be tried."""
+
+
+@pytest.mark.parametrize("entry", BUNDLED, ids=[f"{entry.kind}-{entry.name}" for entry in BUNDLED])
+def test_it_keeps_the_laws_of_its_kind(entry: Entry) -> None:
+    verdicts = check(entry.kind, entry.name)
+    assert verdicts
+    for verdict in verdicts:
+        assert verdict.outcome != "fails", f"{verdict.law}: {verdict.text} {verdict.detail}"
+    if entry.name not in FROM_DISK and not all("pip install" in verdict.detail for verdict in verdicts):
+        assert any(verdict.outcome == "holds" for verdict in verdicts)
