@@ -6,14 +6,67 @@ The public face. Names are loaded on first use, so ``import nastk`` imports no t
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what a type checker sees; at run time the same names are loaded on first use
+    from nastk.core import mark as mark
+    from nastk.core.cell.graph import Cell as Cell
+    from nastk.core.cell.graph import Edge as Edge
+    from nastk.core.cell.graph import Genotype as Genotype
+    from nastk.core.cell.graph import fold as fold
+    from nastk.core.cell.space import Decision as Decision
+    from nastk.core.cell.space import Relaxable as Relaxable
+    from nastk.core.cell.space import SearchSpace as SearchSpace
+    from nastk.core.data.dataset import Augmentation as Augmentation
+    from nastk.core.data.dataset import Dataset as Dataset
+    from nastk.core.data.dataset import Samples as Samples
+    from nastk.core.data.splits import TrainingData as TrainingData
+    from nastk.core.data.task import Task as Task
+    from nastk.core.describe import describe as describe
+    from nastk.core.errors import NastkError as NastkError
+    from nastk.core.events import Reporter as Reporter
+    from nastk.core.hookspecs import hookimpl as hookimpl
+    from nastk.core.laws.check import check as check
+    from nastk.core.laws.check import check_all as check_all
+    from nastk.core.model.attention import Attention as Attention
+    from nastk.core.model.estimator import Estimator as Estimator
+    from nastk.core.model.estimator import Measurement as Measurement
+    from nastk.core.model.neuron import Neuron as Neuron
+    from nastk.core.model.neuron import ThresholdNeuron as ThresholdNeuron
+    from nastk.core.model.operation import Operation as Operation
+    from nastk.core.model.operation import Site as Site
+    from nastk.core.model.operation import over_time as over_time
+    from nastk.core.model.surrogate import Surrogate as Surrogate
+    from nastk.core.registry import registry as registry
+    from nastk.core.run.benchmark import Benchmark as Benchmark
+    from nastk.core.run.executor import Executor as Executor
+    from nastk.core.run.export import export as export
+    from nastk.core.run.exporter import Exporter as Exporter
+    from nastk.core.run.exporter import Trained as Trained
+    from nastk.core.run.run import evaluate as evaluate
+    from nastk.core.run.run import run as run
+    from nastk.core.run.run import search as search
+    from nastk.core.run.run import train as train
+    from nastk.core.run.strategy import AskTell as AskTell
+    from nastk.core.run.strategy import SearchContext as SearchContext
+    from nastk.core.run.strategy import Strategy as Strategy
+    from nastk.core.run.trial import Proposal as Proposal
+    from nastk.core.run.trial import Report as Report
+    from nastk.core.scaffold import new as new
+    from nastk.core.settings import RunConfig as RunConfig
+    from nastk.core.types import Axis as Axis
+    from nastk.core.types import Face as Face
+    from nastk.core.types import Kind as Kind
+    from nastk.core.types import Shape as Shape
+    from nastk.core.types import Split as Split
 
 _FACE = {
     "mark": "nastk.core.mark",
     "hookimpl": "nastk.core.hookspecs:hookimpl",
     "registry": "nastk.core.registry:registry",
+    "describe": "nastk.core.describe:describe",
     "NastkError": "nastk.core.errors:NastkError",
     "Axis": "nastk.core.types:Axis",
     "Face": "nastk.core.types:Face",
@@ -36,9 +89,19 @@ _FACE = {
     "over_time": "nastk.core.model.operation:over_time",
     "Dataset": "nastk.core.data.dataset:Dataset",
     "Samples": "nastk.core.data.dataset:Samples",
+    "Augmentation": "nastk.core.data.dataset:Augmentation",
+    "TrainingData": "nastk.core.data.splits:TrainingData",
+    "Task": "nastk.core.data.task:Task",
     "Estimator": "nastk.core.model.estimator:Estimator",
+    "Measurement": "nastk.core.model.estimator:Measurement",
     "Executor": "nastk.core.run.executor:Executor",
     "Reporter": "nastk.core.events:Reporter",
+    "Exporter": "nastk.core.run.exporter:Exporter",
+    "Trained": "nastk.core.run.exporter:Trained",
+    "Benchmark": "nastk.core.run.benchmark:Benchmark",
+    "Proposal": "nastk.core.run.trial:Proposal",
+    "Report": "nastk.core.run.trial:Report",
+    "SearchContext": "nastk.core.run.strategy:SearchContext",
     "Strategy": "nastk.core.run.strategy:Strategy",
     "AskTell": "nastk.core.run.strategy:AskTell",
     "RunConfig": "nastk.core.settings:RunConfig",
@@ -46,6 +109,10 @@ _FACE = {
     "search": "nastk.core.run.run:search",
     "train": "nastk.core.run.run:train",
     "evaluate": "nastk.core.run.run:evaluate",
+    "check": "nastk.core.laws.check:check",
+    "check_all": "nastk.core.laws.check:check_all",
+    "export": "nastk.core.run.export:export",
+    "new": "nastk.core.scaffold:new",
 }
 
 __all__ = sorted([*_FACE, "__version__"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import nastk
 
 HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "spikingjelly", "snntorch", "hypothesis", "pytest"}
 RUN_AS_MODULE = "import runpy, sys; sys.argv = ['nastk', *sys.argv[1:]]; runpy.run_module('nastk', run_name='__main__')"
@@ -60,3 +64,10 @@ def test_the_face_has_every_name_it_promises() -> None:
 def test_heavy_packages_would_be_seen() -> None:
     _, packages = ask("import nastk; nastk.Neuron")
     assert "torch" in packages
+
+
+def test_a_type_checker_sees_the_face_that_is_loaded() -> None:
+    tree = ast.parse(Path(nastk.__file__).read_text(encoding="utf-8"))
+    (block,) = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    seen = {a.asname: f"{n.module}.{a.name}" for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert seen == {name: place.replace(":", ".") for name, place in nastk._FACE.items()}

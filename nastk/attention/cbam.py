@@ -24,7 +24,7 @@ class CBAMConfig:
     kernel: int = field(default=7, validator=odd, metadata={"help": "odd kernel size of the spatial gate"})
 
 
-@mark.attention("cbam", config=CBAMConfig)
+@mark.attention("cbam", config=CBAMConfig, paper="Woo et al., CBAM: Convolutional Block Attention Module, ECCV 2018")
 class CBAM(Attention):
     """Channel gate, then spatial gate, per time step (Woo et al., 2018).
 

@@ -36,7 +36,11 @@ def adaptive_kernel(channels: int, gamma: int = 2, b: int = 1) -> int:
     return size if size % 2 else size + 1
 
 
-@mark.attention("eca", config=ECAConfig)
+@mark.attention(
+    "eca",
+    config=ECAConfig,
+    paper="Wang et al., ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks, CVPR 2020",
+)
 class ECA(Attention):
     """Channel gate by a short convolution along the channels, per time step (Wang et al., 2020).
 

@@ -24,7 +24,7 @@ class SqueezeExciteConfig:
     )
 
 
-@mark.attention("se", config=SqueezeExciteConfig)
+@mark.attention("se", config=SqueezeExciteConfig, paper="Hu et al., Squeeze-and-Excitation Networks, CVPR 2018")
 class SqueezeExcite(Attention):
     """Channel gate from the mean of each map, per time step (Hu et al., 2018).
 

@@ -27,7 +27,7 @@ class TCSAConfig:
     relu: bool = field(default=False, metadata={"help": "close with a ReLU as MA-SNN does; it clips negative current"})
 
 
-@mark.attention("tcsa", config=TCSAConfig)
+@mark.attention("tcsa", config=TCSAConfig, paper="Yao et al., Attention Spiking Neural Networks, TPAMI 2023")
 class TCSA(Attention):
     """Temporal, then channel, then spatial gate, over all time steps (MA-SNN, Yao et al., 2023).
 

@@ -21,7 +21,11 @@ class TemporalConfig:
     reduction: int = field(default=1, validator=ge(1), metadata={"help": "time steps a hidden unit stands for; at most T"})
 
 
-@mark.attention("temporal", config=TemporalConfig)
+@mark.attention(
+    "temporal",
+    config=TemporalConfig,
+    paper="Yao et al., Temporal-wise Attention Spiking Neural Networks for Event Streams Classification, ICCV 2021",
+)
 class TemporalAttention(Attention):
     """One gate a time step, from all time steps (TA-SNN, Yao et al., 2021).
 

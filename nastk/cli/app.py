@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nastk
-from nastk.cli import listing
+from nastk.cli import checking, exporting, listing, scaffolding
 from nastk.cli.sentences import sentences
 
 app = typer.Typer(
@@ -122,5 +122,8 @@ def evaluate(
         typer.echo(json.dumps(result, indent=2))
 
 
+app.command()(exporting.export)
 app.command()(listing.plugins)
 app.command()(listing.describe)
+app.command()(checking.check)
+app.command()(scaffolding.new)

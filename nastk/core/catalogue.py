@@ -16,6 +16,7 @@ from attrs import field, frozen
 from nastk.core.types import Kind
 
 _KINDS = {kind.value for kind in Kind}
+VERSION = "NASTK_INTERFACE"
 
 
 @frozen
@@ -43,11 +44,13 @@ class Entry:
 
 @frozen
 class Offer:
-    """What one module file offers: marked classes, and the hooks it implements (functions named ``nastk_...``)."""
+    """What one module file offers: marked classes, the hooks it implements (functions named ``nastk_...``), and the
+    version of the interfaces that it was written for, where it says so (``NASTK_INTERFACE = 1``)."""
 
     module: str
     entries: tuple[Entry, ...]
     hooks: frozenset[str]
+    interface: int | None = None
 
 
 def read(source: Source) -> list[Offer]:
@@ -87,26 +90,52 @@ def _files(module: str) -> Iterator[tuple[str, Path]]:
 
 def _read_file(source: Source, module: str, path: Path) -> Offer:
     text = path.read_bytes()  # the parser knows byte order marks and coding lines
-    if b"nastk" not in text:
+    if b"nastk" not in text and VERSION.encode() not in text:
         return Offer(module, (), frozenset())
     tree = ast.parse(text, filename=str(path))
     names = _imported_from_nastk(tree)
     entries = []
-    for node in tree.body:
+    statements = list(_statements(tree.body))
+    for node in statements:
         if not isinstance(node, ast.ClassDef):
             continue
         for decorator in node.decorator_list:
             if kind := _kind(decorator, names):
                 summary = (ast.get_docstring(node) or "").partition("\n")[0]
                 entries.append(Entry(kind, _name(decorator, path), summary, module, node.name, source))
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    return Offer(module, tuple(entries), frozenset(name for name in functions if name.startswith("nastk_")))
+    functions = {node.name for node in statements if isinstance(node, ast.FunctionDef)}
+    hooks = frozenset(name for name in functions if name.startswith("nastk_"))
+    return Offer(module, tuple(entries), hooks, _interface(statements))
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run at import, those inside ``if``, ``try`` and ``with`` too."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            inner = [node.body, getattr(node, "orelse", []), getattr(node, "finalbody", [])]
+            inner += [handler.body for handler in getattr(node, "handlers", [])]
+            for block in inner:
+                yield from _statements(block)
+
+
+def _interface(statements: list[ast.stmt]) -> int | None:
+    """The number that ``NASTK_INTERFACE = N`` gives; None where nothing is said."""
+    for node in statements:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name) and target.id == VERSION:
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, int):
+                return node.value.value
+            raise ValueError(f"line {node.lineno}: {VERSION} must be a whole number")
+    return None
 
 
 def _imported_from_nastk(tree: ast.Module) -> dict[str, str]:
     """Local name -> dotted origin, for what the module imports from nastk."""
     names: dict[str, str] = {}
-    for node in tree.body:
+    for node in _statements(tree.body):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "nastk":
             names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):

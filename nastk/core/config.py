@@ -14,6 +14,7 @@ from nastk.core.document import overlay, place
 from nastk.core.errors import ConfigError, NastkError, near
 from nastk.core.mark import Mark, NoConfig
 from nastk.core.registry import registry
+from nastk.core.scalars import literal, scalar
 from nastk.core.types import Kind, Scalar
 
 T = TypeVar("T")
@@ -80,6 +81,10 @@ class AttentionPart(Part):
     kind = Kind.ATTENTION
 
 
+class OperationPart(Part):
+    kind = Kind.OPERATION
+
+
 class SpacePart(Part):
     kind = Kind.SPACE
 
@@ -92,12 +97,33 @@ class DatasetPart(Part):
     kind = Kind.DATASET
 
 
-class ExecutorPart(Part):
-    kind = Kind.EXECUTOR
+class TaskPart(Part):
+    kind = Kind.TASK
 
 
 class EstimatorPart(Part):
     kind = Kind.ESTIMATOR
+
+
+class ExecutorPart(Part):
+    kind = Kind.EXECUTOR
+
+
+class ReporterPart(Part):
+    kind = Kind.REPORTER
+
+
+class ExporterPart(Part):
+    kind = Kind.EXPORTER
+
+
+class BenchmarkPart(Part):
+    kind = Kind.BENCHMARK
+
+
+def part_of(kind: Kind) -> type[Part]:
+    """The class of parts of this kind."""
+    return next(cls for cls in Part.__subclasses__() if cls.kind is kind)
 
 
 @frozen
@@ -170,7 +196,10 @@ def _structure_attrs(value: Any, cls: type[Any]) -> Any:
         return value
     if not isinstance(value, Mapping):
         raise _Faults([("", f"expected a table, got {value!r}")])
-    hints = get_type_hints(cls)
+    try:
+        hints = get_type_hints(cls)
+    except (NameError, TypeError) as error:  # a plug-in's mistake: the names are resolved in its own module
+        raise _Faults([("", f"the settings {cls.__name__} of {cls.__module__} cannot be read: {error}")]) from error
     fields = {a.name: a for a in attrs.fields(cls)}
     known_names = ", ".join(fields) or "none"
     faults = [(str(k), f"unknown setting.{near(str(k), fields)} Known: {known_names}") for k in value if k not in fields]
@@ -254,30 +283,6 @@ def _each_of(values: Sequence[Any], inner: Iterable[Any], where: str = "") -> tu
     return tuple(found)
 
 
-def _structure_scalar(value: Any, cls: type[Any]) -> Any:
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    if not isinstance(value, (int, float) if cls is float else cls) or (cls is not bool and isinstance(value, bool)):
-        raise ValueError(f"expected {words[cls]}, got {value!r}")
-    if cls is not float:
-        return value
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError(f"expected a number that a float can hold, got {value!r}") from None
-    if number != number:
-        raise ValueError("expected a number, got nan")
-    return number
-
-
-def _structure_literal(value: Any, cls: Any) -> Any:
-    allowed = get_args(cls)
-    for option in allowed:  # 1, 1.0 and true are equal, but not the same setting
-        if isinstance(value, type(option)) and isinstance(value, bool) == isinstance(option, bool) and value == option:
-            return option
-    hint = near(value, [a for a in allowed if isinstance(a, str)]) if isinstance(value, str) else ""
-    raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
-
-
 def _unstructure_part(part: Part) -> Any:
     settings = converter.unstructure(part.config)
     return {"name": part.name, **settings} if settings else part.name
@@ -313,10 +318,10 @@ converter = Converter()
 converter.register_structure_hook_func(attrs.has, _structure_attrs)
 converter.register_structure_hook_func(_is_part, _structure_part)
 converter.register_structure_hook_func(_is_options, _structure_options)
-converter.register_structure_hook_func(_is_literal, _structure_literal)
+converter.register_structure_hook_func(_is_literal, literal)
 converter.register_structure_hook_func(_is_tuple, _structure_tuple)
-for _scalar in (int, float, str, bool):
-    converter.register_structure_hook(_scalar, _structure_scalar)
+for _type in (int, float, str, bool):
+    converter.register_structure_hook(_type, scalar)
 converter.register_unstructure_hook_func(attrs.has, _unstructure_attrs)
 converter.register_unstructure_hook_func(_is_part, _unstructure_part)
 converter.register_unstructure_hook_func(lambda t: t is Options or _is_options(t), _unstructure_options)

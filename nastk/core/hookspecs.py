@@ -8,6 +8,9 @@ import pluggy
 
 GROUP = "nastk"
 
+INTERFACE = 1
+"""Version of the interfaces. A plug-in that says ``NASTK_INTERFACE = N`` at the top of a module is refused by another."""
+
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 

@@ -7,7 +7,8 @@
         '''Channel gate with a learned bias (Author, Year).'''
 
 The first line of the docstring is the summary that ``nastk plugins`` shows. ``config`` is a frozen attrs class whose
-fields carry ``metadata={"help": ...}``; without it the part takes no settings.
+fields carry ``metadata={"help": ...}``; without it the part takes no settings. ``paper`` names the publication it
+implements.
 """
 
 from __future__ import annotations
@@ -34,18 +35,19 @@ class Mark:
     kind: Kind
     name: str
     config: type
+    paper: str = ""
 
 
 class Decorator(Protocol):
     """What every decorator of this module takes, and gives back: the class itself."""
 
-    def __call__(self, name: str, *, config: type = NoConfig) -> Callable[[T], T]: ...
+    def __call__(self, name: str, *, config: type = NoConfig, paper: str = "") -> Callable[[T], T]: ...
 
 
 def _decorator(kind: Kind) -> Decorator:
-    def decorate(name: str, *, config: type = NoConfig) -> Callable[[T], T]:
+    def decorate(name: str, *, config: type = NoConfig, paper: str = "") -> Callable[[T], T]:
         def mark(cls: T) -> T:
-            cls.__nastk__ = Mark(kind, name, config)  # type: ignore[attr-defined]
+            cls.__nastk__ = Mark(kind, name, config, paper)  # type: ignore[attr-defined]
             return cls
 
         return mark

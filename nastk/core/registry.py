@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ import pluggy
 from attrs import evolve, frozen
 
 from nastk.core import catalogue, hookspecs
-from nastk.core.catalogue import Entry, Source
+from nastk.core.catalogue import Entry, Offer, Source
 from nastk.core.errors import BrokenPlugin, UnknownName, near
 from nastk.core.mark import Mark
 from nastk.core.types import Kind
@@ -27,9 +27,12 @@ INTERFACES: Mapping[Kind, str] = {
     Kind.SPACE: "nastk.core.cell.space:SearchSpace",
     Kind.STRATEGY: "nastk.core.run.strategy:Strategy",
     Kind.DATASET: "nastk.core.data.dataset:Dataset",
+    Kind.TASK: "nastk.core.data.task:Task",
     Kind.ESTIMATOR: "nastk.core.model.estimator:Estimator",
     Kind.EXECUTOR: "nastk.core.run.executor:Executor",
     Kind.REPORTER: "nastk.core.events:Reporter",
+    Kind.EXPORTER: "nastk.core.run.exporter:Exporter",
+    Kind.BENCHMARK: "nastk.core.run.benchmark:Benchmark",
 }
 
 
@@ -64,7 +67,10 @@ class Registry:
             self.hooks.trace.root.setwriter(lambda text: sys.stderr.write(text))
             self.hooks.enable_tracing()
         self.broken: list[Broken] = []
+        self.prefer: tuple[str, ...] = ()
+        """Distributions that win, in this order, where several offer one name; a run file sets it."""
         self._entries: list[Entry] = []
+        self._refused: dict[tuple[Kind, str], Broken] = {}
         self._hooked: dict[str, list[tuple[Source, str]]] = {}
         for source in sources:
             self._read(source)
@@ -74,6 +80,10 @@ class Registry:
             offers = catalogue.read(source)
         except (ImportError, SyntaxError, OSError, ValueError) as error:
             self.broken.append(Broken(source, f"{type(error).__name__}: {error}"))
+            return
+        if reason := _refusal(source, offers):
+            self.broken.append(Broken(source, reason))
+            self._refused |= {(e.kind, e.name): self.broken[-1] for offer in offers for e in offer.entries}
             return
         for offer in offers:
             self._entries += [entry for entry in offer.entries if not self._has(entry)]
@@ -126,6 +136,10 @@ class Registry:
         if not found:
             found = [e for e in self.entries(kind) if e.name == name]
         origin = f" (from {where})" if where else ""
+        if not found and (kind, name) in self._refused:
+            refused = self._refused[kind, name]
+            what = f"The {kind} {name!r}{origin} cannot be used"
+            raise BrokenPlugin(f"{what}: the plug-in {refused.source.plugin!r} {refused.reason}.")
         if not found:
             names = self.names(kind)
             hint = "" if not self.broken else f" Broken plug-ins: {', '.join(b.source.plugin for b in self.broken)}."
@@ -135,9 +149,14 @@ class Registry:
                 f"No {kind} named {name!r}{origin}.{near(name, names)} Installed: {', '.join(names) or 'none'}.{hint} "
                 "A plug-in package may be missing: see `nastk plugins`."
             )
+        preferred = [[e for e in found if e.source.distribution == wanted] for wanted in self.prefer]
+        found = next((chosen for chosen in preferred if chosen), found)
         if len(found) > 1:
             both = " and ".join(f"{e.source.distribution} ({e.module})" for e in found)
-            raise BrokenPlugin(f"The {kind} {name!r}{origin} is offered by {both}: uninstall one, or narrow NASTK_PLUGINS.")
+            raise BrokenPlugin(
+                f"The {kind} {name!r}{origin} is offered by {both}: uninstall one, or say which in the run file, "
+                f'prefer = ["{found[-1].source.distribution}"].'
+            )
         return found[0]
 
     def load(self, kind: Kind, name: str, where: str = "") -> type[Any]:
@@ -201,6 +220,19 @@ class Registry:
                     theirs = f"{old.source.distribution} ({old.module})"
                     raise BrokenPlugin(f"{origin} makes the {entry.kind} {entry.name!r}, which {theirs} offers already.")
         return [evolve(entry, module=module.__name__) for entry in new]
+
+
+def _refusal(source: Source, offers: Sequence[Offer]) -> str:
+    """Why what was read is not taken; empty when it is."""
+    if not any(offer.entries or offer.hooks for offer in offers):
+        return f"offers nothing: no class in {source.module} is marked (see nastk.mark), and it implements no hook"
+    other = next((o.interface for o in offers if o.interface not in (None, hookspecs.INTERFACE)), None)
+    if other is not None:
+        return (
+            f"({source.distribution} {source.version}) is written for version {other} of nastk's plug-in interfaces, "
+            f"and this nastk has version {hookspecs.INTERFACE}: install a release of one that fits the other"
+        )
+    return ""
 
 
 def _entry_of(cls: type, source: Source) -> Entry:

@@ -40,5 +40,8 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
 
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]  # torch's
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(key(seed, *purpose))
+        # torch.manual_seed also visits every kind of device that might be there, which takes most of a millisecond.
+        torch.default_generator.manual_seed(key(seed, *purpose))
+        if devices:
+            torch.cuda.manual_seed_all(key(seed, *purpose))
         yield

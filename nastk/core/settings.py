@@ -11,12 +11,15 @@ from attrs.validators import and_, ge, gt, lt, optional
 
 from nastk.core.config import (
     AttentionPart,
+    BenchmarkPart,
     DatasetPart,
     ExecutorPart,
     NeuronPart,
     Options,
+    ReporterPart,
     SpacePart,
     StrategyPart,
+    TaskPart,
     default_part,
 )
 
@@ -119,11 +122,21 @@ class RunConfig:
     strategy: StrategyPart = field(default=default_part(StrategyPart, "ma-darts"), metadata={"help": "search strategy"})
     space: SpacePart = field(default=default_part(SpacePart, "spiking-cells"), metadata={"help": "search space"})
     dataset: DatasetPart = field(default=default_part(DatasetPart, "digits"), metadata={"help": "data set"})
+    task: TaskPart = field(default=default_part(TaskPart, "classification"), metadata={"help": "what is learned from it"})
     executor: ExecutorPart = field(default=default_part(ExecutorPart, "inline"), metadata={"help": "who runs trials"})
+    reporters: tuple[ReporterPart, ...] = field(
+        default=(), metadata={"help": "who hears of the run, beside the record (jsonl) and the live display (console)"}
+    )
+    benchmark: BenchmarkPart | None = field(
+        default=None, metadata={"help": "a table of trained candidates to search in, instead of training on data"}
+    )
     model: ModelConfig = field(factory=ModelConfig, metadata={"help": "the network wanted at the end"})
     proxy: ProxyConfig = field(factory=ProxyConfig, metadata={"help": "the smaller network of the search"})
     train: TrainConfig = field(factory=TrainConfig, metadata={"help": "training the found network from scratch"})
     split: SplitConfig = field(factory=SplitConfig, metadata={"help": "shares of the training data"})
     budget: BudgetConfig = field(factory=BudgetConfig, metadata={"help": "when the search stops"})
+    prefer: tuple[str, ...] = field(
+        default=(), metadata={"help": "packages whose plug-ins win, in this order, where several offer one name"}
+    )
     seed: int = field(default=0, validator=ge(0), metadata={"help": "the one seed of the run"})
     device: str = field(default="auto", validator=_device, metadata={"help": "where to compute: auto, cpu, mps, cuda or cuda:N"})

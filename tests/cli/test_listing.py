@@ -70,7 +70,7 @@ def test_describe_says_everything() -> None:
     for setting in found.settings:
         assert f"\n{setting.name} " in text
         assert squeezed(setting.help.split()[0]) in squeezed(text)
-    assert "at least 1" in text
+    assert "at least" in text
     assert "unset" in text
 
 

@@ -14,6 +14,7 @@ import pytest
 from nastk import Neuron, mark
 from nastk.core.catalogue import Source
 from nastk.core.errors import BrokenPlugin, UnknownName
+from nastk.core.hookspecs import INTERFACE
 from nastk.core.model.surrogate import Surrogate
 from nastk.core.registry import Registry, installed
 from nastk.core.types import Kind
@@ -135,7 +136,44 @@ def test_what_is_no_mark_is_not_read(make: Make, unmarked: str) -> None:
     make("acme", {"acme_gated.py": f"{unmarked}\nclass Gated: pass"}, {"gated": "acme_gated"})
     registry = Registry(installed())
     assert "gated" not in registry.names(Kind.SURROGATE)
+    assert "offers nothing: no class in acme_gated is marked" in broken(registry, "gated")
+
+
+def test_an_entry_point_that_is_no_plugin_is_said_so(make: Make) -> None:
+    make("acme", {"acme_gated.py": "def gated(): pass"}, {"gated": "acme_gated"})
+    assert "offers nothing" in broken(Registry(installed()), "gated")
+
+
+@pytest.mark.parametrize("version", ["NASTK_INTERFACE = 2", "NASTK_INTERFACE: int = 2", "if True:\n    NASTK_INTERFACE = 2"])
+def test_a_plugin_for_another_interface_is_refused_with_both_versions(make: Make, version: str) -> None:
+    root = make("acme", {"acme_gated.py": f"{LOUD}{GATED}\n{version}"}, {"gated": "acme_gated"})
+    registry = Registry(installed())
+    assert "gated" not in registry.names(Kind.SURROGATE)
+    assert "acme 1.2" in broken(registry, "gated")
+    with pytest.raises(BrokenPlugin, match=r"'gated' \(from model\) cannot be used: .*acme 1\.2.* version 2 .* has version 1"):
+        registry.load(Kind.SURROGATE, "gated", "model")
+    assert not list(root.rglob("imported"))
+    assert registry.load(Kind.SURROGATE, "atan"), "the others still work"
+
+
+def test_a_plugin_for_this_interface_is_taken(make: Make) -> None:
+    make("acme", {"acme_gated.py": f"{GATED}\nNASTK_INTERFACE = {INTERFACE}"}, {"gated": "acme_gated"})
+    registry = Registry(installed())
+    assert registry.load(Kind.SURROGATE, "gated")
     assert not registry.broken
+
+
+def test_an_interface_that_is_no_number_is_broken(make: Make) -> None:
+    make("acme", {"acme_gated.py": f"{GATED}\nNASTK_INTERFACE = '1'"}, {"gated": "acme_gated"})
+    assert "must be a whole number" in broken(Registry(installed()), "gated")
+
+
+@pytest.mark.parametrize("head", ["if True:", "try:", "with open(__file__):"])
+def test_a_mark_inside_a_block_at_the_top_is_read(make: Make, head: str) -> None:
+    tail = "\nexcept ImportError:\n    pass" if head == "try:" else ""
+    make("acme", {"acme_gated.py": f"{head}\n{textwrap.indent(GATED, '    ')}{tail}"}, {"gated": "acme_gated"})
+    assert Registry(installed()).load(Kind.SURROGATE, "gated")
+
 
 
 def test_a_name_that_is_computed_is_said_to_be_unreadable(make: Make) -> None:
@@ -154,6 +192,9 @@ def test_two_distributions_with_one_name_are_an_error_that_names_both(make: Make
     for ask in (registry.find, registry.load):
         with pytest.raises(BrokenPlugin, match=r"'gated' \(from model\).* acme \(acme_one\).* bolt \(bolt_two\)"):
             ask(Kind.SURROGATE, "gated", "model")
+    for preferred, module in ((("bolt",), "bolt_two"), (("none", "acme", "bolt"), "acme_one")):
+        registry.prefer = preferred
+        assert registry.load(Kind.SURROGATE, "gated").__module__ == module
     assert registry.load(Kind.SURROGATE, "atan"), "other names still work"
 
 

@@ -25,8 +25,8 @@ class Tiny:
     )  # fmt: skip
     flags: dict[str, Any] = {"space": "toy", "dataset": "synthetic", "device": "cpu"}  # noqa: RUF012  never changed
     keys = (
-        "status", "strategy", "space", "dataset", "neuron", "attention", "time_steps", "seed", "genotype", "search", "train",
-        "test", "parameters", "nos", "firing_rate", "macs", "acs", "sops", "energy_nj",
+        "status", "strategy", "space", "dataset", "benchmark", "neuron", "attention", "time_steps", "seed", "genotype", "search",
+        "train", "test", "parameters", "nos", "firing_rate", "macs", "acs", "sops", "energy_nj",
     )  # fmt: skip
     """Of ``result.json``, in order."""
 

@@ -65,7 +65,7 @@ def test_result_is_that_of_the_stored_network(tiny: Any, finished: Path) -> None
     network.load_state_dict(tiny.weights(finished))
     samples = prepared.dataset.test()
     with torch.no_grad():
-        logits = network(prepared.task.augmenter.evaluate(samples.x)).mean(0)
+        logits = network(prepared.task.data.augmenter.evaluate(samples.x)).mean(0)
     assert result["test"]["accuracy"] == pytest.approx(float((logits.argmax(-1) == samples.y).float().mean()))
     assert result["parameters"] == sum(p.numel() for p in network.parameters())
 

@@ -13,7 +13,7 @@ import nastk
 from nastk.core.cell.graph import Genotype
 from nastk.core.errors import Diverged, Interrupted, OutputError
 from nastk.core.events import StepDone
-from nastk.core.run import run as run_module
+from nastk.core.run import session
 from nastk.core.run.run import Run
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.training import Trainer
@@ -64,7 +64,7 @@ def test_killed_while_the_genotype_is_stored(
 
     with monkeypatch.context() as patch:
         if moment == "before the cells are drawn":
-            patch.setattr(run_module, "draw_result", killed_at_once)
+            patch.setattr(session, "draw_result", killed_at_once)
         else:
             patch.setattr(Run, "_keep", killed)
         with pytest.raises(Interrupted):
@@ -121,7 +121,7 @@ def test_stages_one_by_one(tiny: Any, finished: Path, tmp_path: Path, opened: li
     assert len(opened) == 1
     assert tuple(result) == tiny.keys
     assert result["search"] is result["strategy"] is None, "this directory has seen no search"
-    assert all(result[key] is not None for key in tiny.keys if key not in ("search", "strategy"))
+    assert all(result[key] is not None for key in tiny.keys if key not in ("search", "strategy", "benchmark"))
     assert Genotype.from_json((tmp_path / "b" / "genotype.json").read_text()) == genotype
     one, two = tiny.weights(finished), tiny.weights(tmp_path / "b")
     assert all(torch.equal(one[name], two[name]) for name in one)

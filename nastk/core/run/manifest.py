@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from nastk.core.config import structure, unstructure
+from nastk.core.config import unstructure
 from nastk.core.errors import OutputError
 from nastk.core.registry import installed
+from nastk.core.run.runfile import typed
 from nastk.core.run.store import RunDirectory
 from nastk.core.settings import RunConfig
 
@@ -54,7 +55,7 @@ def config_of(store: RunDirectory) -> RunConfig:
         raise OutputError(f"{store.path / 'manifest.toml'} is damaged: {error}.") from error
     if schema != SCHEMA:
         raise OutputError(f"{store.path} has manifest schema {schema!r}, this nastk reads {SCHEMA}.")
-    return structure(config, RunConfig, str(store.path / "manifest.toml"))
+    return typed(config, str(store.path / "manifest.toml"))
 
 
 def _version(package: str) -> str:

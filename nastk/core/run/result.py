@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nastk.core.cell.graph import Genotype
-from nastk.core.data.task import Batch
+from nastk.core.data.splits import Batch
 from nastk.core.draw.draw import draw_cell
 from nastk.core.errors import OutputError
 from nastk.core.model.counting import Operations, count_operations

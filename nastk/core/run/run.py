@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +12,42 @@ import torch
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.resize import resized, settings_of
+from nastk.core.data.splits import TrainingData
 from nastk.core.data.task import Task
 from nastk.core.data.testset import test_batches
-from nastk.core.errors import Interrupted, NastkError, OutputError
-from nastk.core.events import Event, Notice, Reporter, RunDone, RunStarted, StageDone, StageStarted, StepDone
+from nastk.core.errors import NastkError, OutputError
+from nastk.core.events import Notice, RunDone, StageDone, StageStarted, StepDone
 from nastk.core.model.network import Network
-from nastk.core.registry import registry
-from nastk.core.run.device import device_of
-from nastk.core.run.manifest import config_of, manifest
-from nastk.core.run.result import BATCHES, MEASURED, draw_result, operations, test_figures
+from nastk.core.run.manifest import config_of
+from nastk.core.run.result import BATCHES, operations, test_figures
 from nastk.core.run.runfile import Source, configure
-from nastk.core.run.search import check_fit
-from nastk.core.run.search import search as search_loop
+from nastk.core.run.session import DRAWS, Session
 from nastk.core.run.store import RunDirectory
-from nastk.core.run.strategy import SearchContext, Strategy
+from nastk.core.run.tabular import TabularRun
 from nastk.core.run.training import Trainer, TrainState
 from nastk.core.run.training import evaluate as score
+from nastk.core.run.trial import Evaluation, TrainedTrials
 from nastk.core.seeds import rng, seeded
 from nastk.core.settings import RunConfig
-from nastk.core.types import Kind, Split
-
-RESULT = "result.json"
-DRAWS = 8
-"""Members that may turn out not to fit the data before a run is refused; usually all fit, or none."""
+from nastk.core.types import Split
 
 
-class Run:
-    """One run, stage by stage; every stage goes on from its last checkpoint.
-
-    Building it checks all that can be checked before anything is written: data, space, strategy, device, sizes.
-    """
+class Run(Session):
+    """A run on data: the found network is trained from scratch and tested once."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.device = device_of(config.device)
-        self.space = config.space.build(config.model)
-        self.strategy: Strategy[Any] = config.strategy.build()
-        self.dataset = config.dataset.build()
-        self.task = Task(self.dataset, config.split, config.seed, self.device)
-        self.context = SearchContext(self.space, self.task, config, config.executor.build(), self.emit)
-        check_fit(self.strategy, self.context)
-        self.task.steps(config.train.batch, *self.splits)
+        super().__init__(config)
+        self.task.data.steps(config.train.batch, *self.splits)
         self._check_networks()
-        self.reporters: list[Reporter] = []
-        self.store = RunDirectory(Path())
-        self.result: dict[str, Any] = {}
+
+    def evaluation(self) -> Evaluation:
+        self.dataset = self.config.dataset.build()
+        data = TrainingData(self.dataset, self.config.split, self.config.seed, self.device)
+        self.task: Task = self.config.task.build(data)
+        return TrainedTrials(self.task, self.config.train, self.config.seed)
+
+    def finish(self, genotype: Genotype) -> dict[str, Any]:
+        return self.test(self.train(genotype))
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -72,85 +61,16 @@ class Run:
             try:
                 with torch.device("meta"):
                     for sized in (self.context.proxy(genotype), genotype):
-                        Network(sized, self.task.shape, self.task.classes)
+                        Network(sized, self.task.data.shape, self.task.outputs)
                 return
             except NastkError as error:  # with searched parts, another member may fit
                 fault = error
         raise fault
 
-    def emit(self, event: Event) -> None:
-        """Tell every reporter. Only a full or read-only disk ends the run; any other failure in one silences it."""
-        for reporter in list(self.reporters):
-            try:
-                reporter.hear(event)
-            except OutputError:
-                raise
-            except Exception as error:  # a broken reporter must not cost a search
-                self.reporters.remove(reporter)
-                with suppress(Exception):
-                    reporter.close()
-                self.emit(Notice(f"The reporter {type(reporter).__name__} failed and is off: {type(error).__name__}: {error}"))
-        registry().hooks.hook.nastk_event(event=event)
-
-    @contextmanager
-    def writing(self, store: RunDirectory, reporters: Sequence[str], resumed: bool) -> Iterator[None]:
-        """Bind the run to its directory and open the reporters."""
-        self.store = store
-        if not resumed:
-            store.write_toml("manifest.toml", manifest(self.config, self.device))
-        self.result = self._summary()
-        if (store.path / RESULT).is_file():
-            self.result |= store.read_json(RESULT)
-        registry().load_listeners()
-        self.reporters = [registry().load(Kind.REPORTER, name, "reporters")(store.path) for name in reporters]
-        try:
-            self.emit(RunStarted(store.path, self.result, resumed))
-            yield
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"Interrupted; every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
-            ) from None
-        finally:
-            for reporter in self.reporters:
-                with suppress(Exception):  # what went wrong in the run matters more than a display that does not close
-                    reporter.close()
-
-    def _summary(self) -> dict[str, Any]:
-        config = self.config
-        return {
-            "status": "started",
-            "strategy": config.strategy.name,
-            "space": config.space.name,
-            "dataset": config.dataset.name,
-            "neuron": None,
-            "attention": None,
-            "time_steps": None,
-            "seed": config.seed,
-            **dict.fromkeys(MEASURED),
-        }
-
-    def _keep(self, status: str, **figures: Any) -> None:
-        self.result |= {"status": status, **figures}
-        self.store.write_json(RESULT, self.result)
-
-    def take(self, genotype: Genotype) -> None:
-        """Store the genotype that the rest of the run is about, and draw its cells; harmless to repeat."""
-        self.store.write("genotype.json", genotype.to_json())
-        draw_result(self.store.path, genotype)
-        parts = {name: genotype.part(name) for name in ("neuron", "attention", "time_steps")}
-        self._keep("searched", **parts, genotype={"digest": genotype.digest, "file": "genotype.json"})
-
-    def search(self) -> Genotype:
-        """Search, derive, and store the genotype."""
-        found = search_loop(self.strategy, self.context, self.store)
-        self._keep("started", search={"seconds": round(found.seconds, 2), "steps": found.steps})
-        self.take(found.genotype)
-        return found.genotype
-
     def build(self, genotype: Genotype) -> Network:
         """The network of a genotype at full size, with fresh weights that depend on the seed and the genotype alone."""
         with seeded(self.config.seed, "final weights", genotype.digest):
-            network = Network(genotype, self.task.shape, self.task.classes, auxiliary=self.config.train.auxiliary > 0)
+            network = Network(genotype, self.task.data.shape, self.task.outputs, auxiliary=self.config.train.auxiliary > 0)
         return network.to(self.device)
 
     def train(self, genotype: Genotype) -> Network:
@@ -183,15 +103,21 @@ class Run:
         else:
             self.emit(StageStarted("test", 1, "passes"))
             began = time.perf_counter()
-            batches = test_batches(self.dataset, self.task)
+            batches = test_batches(self.dataset, self.task.data)
             first = list(itertools.islice(batches, BATCHES))
             test = score(network, network, self.task, itertools.chain(first, batches))
-            valid, train = (score(network, network, self.task, self.task.unaugmented(s)) for s in (Split.VALID, Split.WEIGHTS))
+            seen = (Split.VALID, Split.WEIGHTS)
+            valid, train = (score(network, network, self.task, self.task.data.unaugmented(split)) for split in seen)
             counted = operations(network, iter(first))
             self._keep("done", **test_figures(network, test, valid, train, counted))
             self.emit(StageDone("test", time.perf_counter() - began))
         self.emit(RunDone(self.store.path, self.result))
         return self.result
+
+
+def prepare(config: RunConfig) -> Session:
+    """The run that a configuration asks for: on data, or on a table of candidates that somebody trained."""
+    return Run(config) if config.benchmark is None else TabularRun(config)
 
 
 def _new_store(out: str | Path | None, config: RunConfig) -> RunDirectory:
@@ -206,9 +132,11 @@ def _reporters(quiet: bool) -> list[str]:
     return ["jsonl"] if quiet else ["jsonl", "console"]
 
 
-def _prepared(source: Source, out: str | Path | None, sets: Sequence[str], settings: dict[str, Any]) -> tuple[Run, RunDirectory]:
+def _prepared(
+    source: Source, out: str | Path | None, sets: Sequence[str], settings: dict[str, Any]
+) -> tuple[Session, RunDirectory]:
     config = configure(source, sets, **settings)
-    prepared = Run(config)
+    prepared = prepare(config)
     return prepared, _new_store(out, config)
 
 
@@ -232,7 +160,7 @@ def run(
         if config is not None or settings or set or out is not None:
             raise NastkError("A resumed run takes its settings from its own directory: give --resume alone.")
         store = RunDirectory.open(Path(resume))
-        prepared = Run(config_of(store))
+        prepared = prepare(config_of(store))
     else:
         prepared, store = _prepared(config, out, set, settings)
     with prepared.writing(store, _reporters(quiet), resumed=resume is not None):
@@ -242,7 +170,7 @@ def run(
                 prepared.take(genotype)
         else:
             genotype = prepared.search()
-        return prepared.test(prepared.train(genotype))
+        return prepared.finish(genotype)
 
 
 def search(
@@ -305,7 +233,7 @@ def load_genotype(path: Path) -> Genotype:
     return Genotype.from_json(text, str(path))
 
 
-def read_genotype(path: Path, prepared: Run) -> Genotype:
+def read_genotype(path: Path, prepared: Session) -> Genotype:
     """The genotype file of a run. Raises as :func:`load_genotype`, and :class:`NotInSpace`."""
     genotype = load_genotype(path)
     prepared.space.encode(genotype)

@@ -43,15 +43,34 @@ def configure(source: Source = None, sets: Sequence[str] = (), under: Mapping[st
             document[name] = value
     for text in sets:
         assign(document, text)
-    return structure(with_defaults(document, under or {}), RunConfig, where)
+    _prefer(document)
+    return typed(with_defaults(document, under or {}), where)
+
+
+def typed(document: Mapping[str, Any], where: str) -> RunConfig:
+    """The whole settings of a run from plain data; from here on its preferred packages win in this process.
+
+    Raises :class:`ConfigError`.
+    """
+    _prefer(document)
+    return structure(document, RunConfig, where)
+
+
+def _prefer(document: Mapping[str, Any]) -> None:
+    """Names are looked up while the document is structured: the preference has to be known before."""
+    wanted = document.get("prefer", ())
+    if isinstance(wanted, (list, tuple)):  # anything else is reported with all other faults
+        registry().prefer = tuple(map(str, wanted))
 
 
 def with_defaults(document: Mapping[str, Any], under: Mapping[str, Any]) -> dict[str, Any]:
-    """The document over ``under``, over what its space and its strategy want unless told otherwise (their ``defaults``)."""
+    """The document over ``under``, over the ``defaults`` of its strategy, its space and its benchmark, in this order."""
     merged: dict[str, Any] = {}
-    for kind, usual in ((Kind.SPACE, "spiking-cells"), (Kind.STRATEGY, "ma-darts")):
-        part = document.get(kind.value, under.get(kind.value, usual))
-        name = part.get("name", usual) if isinstance(part, Mapping) else part
+    for kind, usual in ((Kind.BENCHMARK, None), (Kind.SPACE, "spiking-cells"), (Kind.STRATEGY, "ma-darts")):
+        name: Any = usual
+        for layer in (merged, under, document):  # a table without a name changes settings of what is there
+            part = layer.get(kind.value)
+            name = part.get("name", name) if isinstance(part, Mapping) else part or name
         if not isinstance(name, str):
             continue
         try:

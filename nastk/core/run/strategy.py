@@ -13,12 +13,14 @@ from nastk.core.cell.cells import LAYERS, CellSpace
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import fixed_path
 from nastk.core.cell.space import Relaxable, SearchSpace
-from nastk.core.data.task import Batch, Task
+from nastk.core.data.splits import Batch
+from nastk.core.data.task import Task
 from nastk.core.errors import ConfigError
 from nastk.core.events import Emit, Progress
 from nastk.core.model.network import Network
+from nastk.core.model.relaxation import EXACT, RelaxationConfig
 from nastk.core.run.executor import Executor
-from nastk.core.run.trial import Proposal, Report, TrialWork
+from nastk.core.run.trial import Evaluation, Proposal, Report
 from nastk.core.seeds import rng, seeded
 from nastk.core.settings import RunConfig
 from nastk.core.types import Split
@@ -29,8 +31,10 @@ S = TypeVar("S")
 class SearchContext:
     """What core lends a strategy: the space, the task, seeds, trials, networks at proxy size. No door to the test data."""
 
-    def __init__(self, space: SearchSpace, task: Task, config: RunConfig, executor: Executor, emit: Emit) -> None:
-        self.space, self.task, self.config, self.emit = space, task, config, emit
+    def __init__(
+        self, space: SearchSpace, evaluation: Evaluation, config: RunConfig, executor: Executor, emit: Emit
+    ) -> None:
+        self.space, self.evaluation, self.config, self.emit = space, evaluation, config, emit
         self.step = 0
         self.seed = config.seed
         self.reports: dict[str, Report] = {}
@@ -42,6 +46,11 @@ class SearchContext:
                     ["proxy.cells: must equal model.cells when every layer has its own cell or the layer level is searched"],
                     "proxy",
                 )
+
+    @property
+    def task(self) -> Task:
+        """What is learned, on which data. Raises :class:`ConfigError` where candidates are looked up in a table."""
+        return self.evaluation.task
 
     def rng(self, purpose: str) -> random.Random:
         """A generator that depends on the run's seed, the step and the purpose alone."""
@@ -58,14 +67,14 @@ class SearchContext:
             wanted[LAYERS] = fixed_path(proxy.cells)
         return evolve(genotype, parts={**dict(genotype.parts), **wanted})
 
-    def network(self, genotype: Genotype, *, affine: bool = True) -> Network:
+    def network(self, genotype: Genotype, *, affine: bool = True, relaxation: RelaxationConfig = EXACT) -> Network:
         """A fresh network at proxy size on the run's device; its weights depend on the seed and the genotype alone."""
         small = self.proxy(genotype)
         with seeded(self.seed, "weights", small.digest):
-            network = Network(small, self.task.shape, self.task.classes, affine=affine)
-        return network.to(self.task.device)
+            network = Network(small, self.task.data.shape, self.task.outputs, affine=affine, relaxation=relaxation)
+        return network.to(self.task.data.device)
 
-    def supernet(self) -> Network:
+    def supernet(self, relaxation: RelaxationConfig = EXACT) -> Network:
         """The fresh supernet of the space, without norm scales. Raises :class:`ConfigError` where there is none."""
         if not isinstance(self.space, Relaxable):
             raise ConfigError([f"space {self.config.space.name!r} has no supernet: use a strategy that samples"], "strategy")
@@ -75,18 +84,18 @@ class SearchContext:
                 [f"{self.config.strategy.name!r} cannot search {names}: fix them, or use one that samples (random-search)"],
                 "strategy",
             )
-        return self.network(self.space.full(), affine=False)
+        return self.network(self.space.full(), affine=False, relaxation=relaxation)
 
     def batches(self, split: Split, batch: int, purpose: str) -> Iterator[Batch]:
         """One pass over augmented batches of a split; the order depends on the seed, the step and the purpose."""
-        return self.task.batches(batch, self.seed, self.step, purpose, splits=[split])
+        return self.task.data.batches(batch, self.seed, self.step, purpose, splits=[split])
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Report]:
         """One report for each proposal, in order. Known ones are remembered; the budget cuts the rest short."""
         fresh = list({p.digest: p for p in proposals if p.digest not in self.reports}.values())
         limit = self.config.budget.evaluations
         allowed = fresh if limit is None else fresh[: max(0, limit - len(self.reports))]
-        work = TrialWork(self.task, self.config.train, self.seed)
+        work = self.evaluation
         for done, report in enumerate(self._executor.run(allowed, lambda p: work(p, self.proxy(p.genotype))), start=1):
             self.reports[report.proposal.digest] = report
             self.emit(Progress("search", done / len(allowed)))

@@ -10,7 +10,8 @@ import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 
-from nastk.core.data.task import Batch, Task, correct
+from nastk.core.data.splits import Batch
+from nastk.core.data.task import Task
 from nastk.core.errors import Diverged
 from nastk.core.events import Emit, Progress
 from nastk.core.model.counting import SpikeCounter
@@ -75,7 +76,7 @@ def evaluate(network: Callable[[Tensor], Tensor], module: nn.Module, task: Task,
         for x_TBCHW, y_B in batches:
             logits = network(x_TBCHW)
             loss += float(task.loss(logits, y_B)) * len(y_B)
-            hits += int(correct(logits, y_B))
+            hits += int(task.correct(logits, y_B))
             n += len(y_B)
             counter.saw(len(y_B))
     module.train(was_training)
@@ -99,7 +100,7 @@ class Trainer:
 
     def __init__(self, network: Network, task: Task, config: TrainConfig, seed: int, emit: Emit, splits: Sequence[Split]) -> None:
         self.network, self.task, self.config, self.seed, self.emit, self.splits = network, task, config, seed, emit, splits
-        self.steps = task.steps(config.batch, *splits)
+        self.steps = task.data.steps(config.batch, *splits)
         self.parameters = dict(network.named_parameters())
         self.optimizer = torch.optim.SGD(
             self.parameters.values(),
@@ -125,7 +126,7 @@ class Trainer:
         set_lr(self.optimizer, cosine(epoch, config.epochs, config.lr, config.lr_min, config.warmup))
         self.network.set_dropout(drop_path=config.drop_path * epoch / config.epochs)
         self.network.train()
-        batches = self.task.batches(config.batch, self.seed, self.stage, epoch, splits=self.splits)
+        batches = self.task.data.batches(config.batch, self.seed, self.stage, epoch, splits=self.splits)
         with seeded(self.seed, self.stage, "dropout", epoch):
             scores = run_epoch(batches, self.steps, self._update, self.emit, self.stage, epoch)
         figures = {"loss": scores.loss, "accuracy": scores.accuracy}
@@ -141,7 +142,7 @@ class Trainer:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
         self.optimizer.step()
-        return loss.detach(), correct(logits.main.detach(), y_B)
+        return loss.detach(), self.task.correct(logits.main.detach(), y_B)
 
 
 def wilson(hits: float, n: int, z: float = 1.959964) -> tuple[float, float]:

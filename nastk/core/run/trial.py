@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from nastk.core.run.training import Trainer, evaluate
 from nastk.core.seeds import seeded
 from nastk.core.settings import TrainConfig
 from nastk.core.types import Split
+
+TRIAL_SPLITS = (Split.WEIGHTS, Split.ALPHA)
+"""The parts of the training data on which a trial is trained."""
 
 
 @frozen
@@ -45,13 +49,34 @@ class Report:
         return float(self.figures["accuracy"]) if self.failure is None else -1.0
 
 
+class Evaluation(ABC):
+    """How a proposal comes to its report: a pure function of the proposal."""
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """What is learned. Raises :class:`ConfigError` where nothing is."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse settings with which no trial can run. Raises :class:`NastkError`."""
+
+    @abstractmethod
+    def __call__(self, proposal: Proposal, proxy: Genotype) -> Report:
+        """The report; ``proxy`` is the candidate at the size that the search trains."""
+
+
 @frozen
-class TrialWork:
-    """How a trial is run: a pure function of its proposal. The candidate comes at proxy size."""
+class TrainedTrials(Evaluation):
+    """Trials that are trained, at proxy size."""
 
     task: Task
     train: TrainConfig
     seed: int
+
+    def check(self) -> None:
+        """Refuse batches that are larger than the samples of a trial."""
+        self.task.data.steps(self.train.batch, *TRIAL_SPLITS)
 
     def __call__(self, proposal: Proposal, proxy: Genotype) -> Report:
         """Train on WEIGHTS and ALPHA, measure on VALID. A diverging or impossible candidate gives a failed report."""
@@ -59,12 +84,11 @@ class TrialWork:
         config = evolve(self.train, epochs=proposal.epochs, auxiliary=0.0, drop_path=0.0)
         try:
             with seeded(self.seed, "trial", "weights", proposal.digest):
-                network = Network(proxy, self.task.shape, self.task.classes).to(self.task.device)
-            splits = (Split.WEIGHTS, Split.ALPHA)
-            trainer = Trainer(network, self.task, config, self.seed, lambda _: None, splits)
+                network = Network(proxy, self.task.data.shape, self.task.outputs).to(self.task.data.device)
+            trainer = Trainer(network, self.task, config, self.seed, lambda _: None, TRIAL_SPLITS)
             for epoch in range(config.epochs):
                 trainer.epoch(epoch)
-            scores = evaluate(network, network, self.task, self.task.unaugmented(Split.VALID))
+            scores = evaluate(network, network, self.task, self.task.data.unaugmented(Split.VALID))
         except NastkError as error:
             return Report(proposal, failure=str(error))
         figures = {"accuracy": scores.accuracy, "loss": scores.loss, "nos": scores.nos}

@@ -98,7 +98,11 @@ class Cifar(ImageDataset):
         return Samples(shrink(x_NCHW, self._size), y_N)
 
 
-@mark.dataset("cifar10", config=CifarConfig)
+@mark.dataset(
+    "cifar10",
+    config=CifarConfig,
+    paper="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, University of Toronto 2009",
+)
 class Cifar10(Cifar):
     """50,000 + 10,000 colour photographs of 32x32 pixels in 10 classes (Krizhevsky 2009)."""
 
@@ -131,7 +135,11 @@ class Cifar10(Cifar):
     )
 
 
-@mark.dataset("cifar100", config=CifarConfig)
+@mark.dataset(
+    "cifar100",
+    config=CifarConfig,
+    paper="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, technical report, University of Toronto 2009",
+)
 class Cifar100(Cifar):
     """50,000 + 10,000 colour photographs of 32x32 pixels in 100 classes (Krizhevsky 2009)."""
 

@@ -26,7 +26,11 @@ class DigitsConfig(ImagesConfig):
     crop: int = crop_field(1)
 
 
-@mark.dataset("digits", config=DigitsConfig)
+@mark.dataset(
+    "digits",
+    config=DigitsConfig,
+    paper="Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository 1998",
+)
 class Digits(ImageDataset):
     """1,797 handwritten digits of 8x8 grey pixels, 1,437 to train and 360 to test; bundled (UCI, Alpaydin 1998)."""
 

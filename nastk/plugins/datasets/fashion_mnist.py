@@ -37,7 +37,11 @@ class FashionMnistConfig(FilesConfig):
     flip: bool = flip_field(True)
 
 
-@mark.dataset("fashion-mnist", config=FashionMnistConfig)
+@mark.dataset(
+    "fashion-mnist",
+    config=FashionMnistConfig,
+    paper="Xiao et al., Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, arXiv 1708.07747",
+)
 class FashionMnist(ImageDataset):
     """60,000 + 10,000 grey pictures of clothes, 28x28 pixels in 10 classes (Xiao et al. 2017)."""
 
