@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nastk.core import mark
+from nastk.core.model.fused import Leak
 from nastk.core.model.neuron import FiringConfig, ThresholdNeuron
 
 
@@ -26,3 +27,6 @@ class IF(ThresholdNeuron):
 
     def charge(self, x_BF: Tensor, v_BF: Tensor) -> Tensor:
         return v_BF + x_BF
+
+    def leak(self) -> Leak:
+        return Leak("none")

@@ -10,6 +10,7 @@ from attrs.validators import ge
 from torch import Tensor
 
 from nastk.core import mark
+from nastk.core.model.fused import Leak
 from nastk.core.model.neuron import FiringConfig, ThresholdNeuron
 
 
@@ -66,3 +67,8 @@ class LIF(ThresholdNeuron):
         if self.decay_input:
             return v_BF + (x_BF - above_rest) / self.tau
         return v_BF - above_rest / self.tau + x_BF
+
+    def leak(self) -> Leak:
+        if math.frexp(self.tau)[0] == 0.5:  # a power of two: its inverse is exact, and the product is the quotient
+            return Leak("multiply", 1 / self.tau, self.decay_input, self.rest)
+        return Leak("divide", self.tau, self.decay_input, self.rest)

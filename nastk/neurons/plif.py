@@ -10,6 +10,7 @@ from attrs.validators import gt
 from torch import Tensor, nn
 
 from nastk.core import mark
+from nastk.core.model.fused import Leak
 from nastk.core.model.neuron import FiringConfig, ThresholdNeuron
 
 
@@ -21,7 +22,11 @@ class PLIFConfig(FiringConfig):
     decay_input: bool = field(default=True, metadata={"help": "whether the input, too, is scaled by the leak"})
 
 
-@mark.neuron("plif", config=PLIFConfig)
+@mark.neuron(
+    "plif",
+    config=PLIFConfig,
+    paper="Fang et al., Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks, ICCV 2021",
+)
 class PLIF(ThresholdNeuron):
     """Leaky integrate-and-fire with one learned time constant a layer (Fang et al., 2021).
 
@@ -64,3 +69,6 @@ class PLIF(ThresholdNeuron):
         if self.decay_input:
             return v_BF + (x_BF - above_rest) * k
         return v_BF - above_rest * k + x_BF
+
+    def leak(self) -> Leak:
+        return Leak("multiply", torch.sigmoid(self.w), self.decay_input, self.rest)

@@ -10,7 +10,7 @@ from attrs.validators import gt
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.model.surrogate import Surrogate
+from nastk.core.model.surrogate import Bump, Surrogate
 
 
 @frozen(kw_only=True)
@@ -20,7 +20,11 @@ class ATanConfig:
     alpha: float = field(default=2.0, validator=gt(0), metadata={"help": "sharpness; the peak is alpha / 2"})
 
 
-@mark.surrogate("atan", config=ATanConfig)
+@mark.surrogate(
+    "atan",
+    config=ATanConfig,
+    paper="Fang et al., Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks, ICCV 2021",
+)
 class ATan(Surrogate):
     """Derivative of a scaled arc tangent (Fang et al., 2021).
 
@@ -34,6 +38,9 @@ class ATan(Surrogate):
         half = self.alpha / 2
         scaled = math.pi * half * u
         return half / (1 + scaled * scaled)
+
+    def bump(self) -> Bump:
+        return Bump("atan", self.alpha / 2, math.pi * self.alpha / 2)
 
 
 @frozen(kw_only=True)
@@ -58,6 +65,9 @@ class Sigmoid(Surrogate):
         s = torch.sigmoid(self.alpha * u)
         return self.alpha * s * (1 - s)
 
+    def bump(self) -> Bump:
+        return Bump("logistic", self.alpha)
+
 
 @frozen(kw_only=True)
 class FastSigmoidConfig:
@@ -67,7 +77,11 @@ class FastSigmoidConfig:
     scale: float = field(default=1.0, validator=gt(0), metadata={"help": "the peak, at the threshold"})
 
 
-@mark.surrogate("fast-sigmoid", config=FastSigmoidConfig)
+@mark.surrogate(
+    "fast-sigmoid",
+    config=FastSigmoidConfig,
+    paper="Zenke and Ganguli, SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks, Neural Computation 2018",
+)
 class FastSigmoid(Surrogate):
     """Derivative of the fast sigmoid, as in SuperSpike (Zenke & Ganguli, 2018).
 
@@ -81,6 +95,9 @@ class FastSigmoid(Surrogate):
     def gradient(self, u: Tensor) -> Tensor:
         return self.scale / (1 + self.slope * u.abs()).square()
 
+    def bump(self) -> Bump:
+        return Bump("fast-sigmoid", self.scale, self.slope)
+
 
 @frozen(kw_only=True)
 class TriangleConfig:
@@ -90,7 +107,11 @@ class TriangleConfig:
     height: float = field(default=0.3, validator=gt(0), metadata={"help": "the peak (dampening factor), at the threshold"})
 
 
-@mark.surrogate("triangle", config=TriangleConfig)
+@mark.surrogate(
+    "triangle",
+    config=TriangleConfig,
+    paper="Esser et al., Convolutional Networks for Fast, Energy-Efficient Neuromorphic Computing, PNAS 2016",
+)
 class Triangle(Surrogate):
     """Triangle of free width and height (Esser et al., 2016; height 0.3 by Bellec et al., 2018).
 
@@ -103,6 +124,9 @@ class Triangle(Surrogate):
 
     def gradient(self, u: Tensor) -> Tensor:
         return self.height * (1 - u.abs() / self.width).clamp(min=0)
+
+    def bump(self) -> Bump:
+        return Bump("triangle", self.height, 1 / self.width)
 
 
 @frozen(kw_only=True)
@@ -126,6 +150,9 @@ class PiecewiseQuadratic(Surrogate):
     def gradient(self, u: Tensor) -> Tensor:
         return (self.alpha - self.alpha**2 * u.abs()).clamp(min=0)
 
+    def bump(self) -> Bump:
+        return Bump("triangle", self.alpha, self.alpha)
+
 
 @frozen(kw_only=True)
 class DHSConfig:
@@ -134,7 +161,11 @@ class DHSConfig:
     b: float = field(default=3.0, validator=gt(0), metadata={"help": "sharpness; SpikeDHS chooses among 3 and 5"})
 
 
-@mark.surrogate("dhs", config=DHSConfig)
+@mark.surrogate(
+    "dhs",
+    config=DHSConfig,
+    paper="Che et al., Differentiable Hierarchical and Surrogate Gradient Search for Spiking Neural Networks, NeurIPS 2022",
+)
 class DHS(Surrogate):
     """Derivative of a clipped tanh, whose width SpikeDHS searches (Che et al., 2022).
 
@@ -149,3 +180,6 @@ class DHS(Surrogate):
         t = torch.tanh(self.b * u)
         bump = (1 - t * t) * (self.b / (2 * math.tanh(self.b / 2)))
         return bump.masked_fill(u.abs() >= 0.5, 0.0)
+
+    def bump(self) -> Bump:
+        return Bump("tanh", self.b / (2 * math.tanh(self.b / 2)), self.b)

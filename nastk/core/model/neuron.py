@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nastk.core.config import SurrogatePart, default_part
 from nastk.core.errors import ShapeError
+from nastk.core.model.fused import Leak, describes, fused
 from nastk.core.model.surrogate import Compare, Surrogate
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -39,20 +40,34 @@ class Neuron(nn.Module, ABC, Generic[State]):
     def forward(self, x_TBF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """The scan of :meth:`step` over ``T``: ``(T, B, *F)`` to ``(T, B, *F)`` and the last state.
 
+        A :class:`FusedNeuron` may give the same by a kernel.
         Raises :class:`ShapeError` when there is no time step, or a given state is of another shape than the input.
         """
         if not len(x_TBF):
             raise ShapeError(f"A neuron needs at least one time step, got an input of shape {tuple(x_TBF.shape)} (T, B, ...).")
-        if state is None:
-            state = self.initial_state(x_TBF[0])
-        elif any(part.shape != x_TBF.shape[1:] for part in state if isinstance(part, Tensor)):
+        if state is not None and any(part.shape != x_TBF.shape[1:] for part in state if isinstance(part, Tensor)):
             shapes = [tuple(part.shape) for part in state if isinstance(part, Tensor)]
             raise ShapeError(f"Neuron state of shape {shapes} met an input of shape {tuple(x_TBF.shape)} (T, B, ...).")
+        whole = self.fuse(x_TBF, state) if isinstance(self, FusedNeuron) else None
+        return self.scan(x_TBF, state) if whole is None else whole
+
+    def scan(self, x_TBF: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """:meth:`step` from the first time step to the last, in operations of torch."""
+        if state is None:
+            state = self.initial_state(x_TBF[0])
         outputs = []
         for x_BF in x_TBF:
             z_BF, state = self.step(x_BF, state)
             outputs.append(z_BF)
         return torch.stack(outputs), state
+
+
+class FusedNeuron(Neuron[State]):
+    """A neuron with a kernel for all time steps at once. It must obey the law ``fused_equals_scan``."""
+
+    @abstractmethod
+    def fuse(self, x_TBF: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        """What the scan would give, to the bit; ``None`` where the kernel has no answer to this call: the scan is run."""
 
 
 @frozen(kw_only=True)
@@ -84,8 +99,14 @@ class MembraneState(NamedTuple):
     v: Tensor
 
 
-class ThresholdNeuron(Neuron[MembraneState]):
-    """A neuron with one membrane potential: charge, fire, reset. A sub-class gives :meth:`charge`."""
+_MEANING = ("charge", "step", "scan", "initial_state", "_fire", "_reset", "_charge_after_due_reset")
+
+
+class ThresholdNeuron(FusedNeuron[MembraneState]):
+    """A neuron with one membrane potential: charge, fire, reset. A sub-class gives :meth:`charge`.
+
+    One that gives :meth:`leak`, too, is run by a compiled kernel where there is one.
+    """
 
     def __init__(self, config: FiringConfig) -> None:
         super().__init__()
@@ -95,6 +116,15 @@ class ThresholdNeuron(Neuron[MembraneState]):
     @abstractmethod
     def charge(self, x_BF: Tensor, v_BF: Tensor) -> Tensor:
         """The membrane before firing, from the input current and the membrane after the last step."""
+
+    def leak(self) -> Leak | None:
+        """What :meth:`charge` does, in numbers; ``None`` when it is no linear leak. Called at each forward pass."""
+        return None
+
+    def fuse(self, x_TBF: Tensor, state: MembraneState | None) -> tuple[Tensor, MembraneState] | None:
+        leak = self.leak() if describes(type(self), "leak", _MEANING) else None
+        whole = None if leak is None else fused(self, leak, x_TBF, None if state is None else state.v)
+        return None if whole is None else (whole[0], MembraneState(whole[1]))
 
     def initial_state(self, x_BF: Tensor) -> MembraneState:
         return MembraneState(torch.full_like(x_BF, self.firing.v_reset))
