@@ -14,6 +14,7 @@ import torch
 from nastk.core.cell.cells import LAYERS
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.space import Relaxable
+from nastk.core.model.relaxation import edges_of
 from nastk.core.model.trellis import Trellis
 from nastk.core.run.optim import weights_of
 from nastk.core.run.strategy import SearchContext, Strategy
@@ -21,7 +22,7 @@ from nastk.core.seeds import generator
 from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
 from nastk.strategies.bilevel_epoch import Epoch, Penalty
-from nastk.strategies.mixing import allowed_moves, check_cap, derive, mixing_weights
+from nastk.strategies.mixing import allowed_moves, check_cap, derive, mixing_weights, targets
 
 
 class Bilevel(Strategy[BilevelState]):
@@ -38,14 +39,14 @@ class Bilevel(Strategy[BilevelState]):
         return self.config.epochs
 
     def check(self, context: SearchContext) -> None:
-        Penalty(self.config, context, context.supernet())
+        Penalty(self.config, context, context.supernet(self.config.relaxation))
         for split in (Split.WEIGHTS, Split.ALPHA):
-            context.task.steps(self.config.batch, split)
+            context.task.data.steps(self.config.batch, split)
         if self.config.max_skips is not None:
             check_cap(context.space, self.config.max_skips)  # type: ignore[arg-type]
 
     def begin(self, context: SearchContext) -> BilevelState:
-        supernet = context.supernet()
+        supernet = context.supernet(self.config.relaxation)
         full = context.space.full()  # type: ignore[attr-defined]
         alpha = {}
         for name, cell in full.cells:
@@ -53,13 +54,16 @@ class Bilevel(Strategy[BilevelState]):
             alpha[name] = 1e-3 * torch.randn(shape, generator=generator(context.seed, "alpha", name))
         if isinstance(supernet.body, Trellis):
             alpha[LAYERS] = 1e-3 * torch.randn(supernet.body.allowed().shape, generator=generator(context.seed, "alpha", LAYERS))
+        if self.config.relaxation.partial > 1:
+            alpha |= {edges_of(name): torch.zeros(len(cell.edges)) for name, cell in full.cells}
         return BilevelState(0, weights_of(supernet), {}, alpha, {}, {})
 
     def step(self, context: SearchContext, state: BilevelState) -> BilevelState:
         return Epoch(self.config, context, state).run()
 
     def recommend(self, context: SearchContext, state: BilevelState) -> Sequence[Genotype]:
-        return [derive(context.space, mixing_weights(state.alpha, allowed_moves(context, state.alpha)), self.config.max_skips)]
+        weights = mixing_weights(state.alpha, allowed_moves(context, state.alpha), targets(context, self.config.relaxation))
+        return [derive(context.space, weights, self.config.max_skips)]
 
     def figures(self, state: BilevelState) -> dict[str, Any]:
         return state.figures

@@ -9,6 +9,7 @@ from attrs.validators import and_, ge, gt, lt, optional
 from torch import Tensor
 
 from nastk.core.config import EstimatorPart
+from nastk.core.model.relaxation import RelaxationConfig
 from nastk.core.run.optim import OptimizerState
 
 
@@ -28,6 +29,9 @@ class BilevelConfig:
     alpha_lr: float = field(default=0.01, validator=gt(0), metadata={"help": "learning rate of the architecture (DARTS: 3e-4)"})
     alpha_beta1: float = field(default=0.5, validator=and_(ge(0), lt(1)), metadata={"help": "first moment of alpha's Adam"})
     alpha_decay: float = field(default=1e-3, validator=ge(0), metadata={"help": "L2 penalty of alpha"})
+    relaxation: RelaxationConfig = field(
+        factory=RelaxationConfig, metadata={"help": "how the supernet computes its mixtures; exact unless set"}
+    )
     skip_dropout: float = field(
         default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "guard: dropout on skips, decaying to zero over the search"}
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nastk.core.data.task import Batch, correct
+from nastk.core.data.splits import Batch
 from nastk.core.errors import ConfigError
 from nastk.core.events import Notice
 from nastk.core.model.counting import SpikeCounter
@@ -18,10 +19,10 @@ from nastk.core.model.trellis import Trellis
 from nastk.core.run.optim import cosine, restore, set_lr, state_of, weights_of
 from nastk.core.run.strategy import SearchContext
 from nastk.core.run.training import Scores, evaluate, run_epoch
-from nastk.core.seeds import seeded
+from nastk.core.seeds import generator, seeded
 from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
-from nastk.strategies.mixing import derive, entropy, mixing_weights, skip_share, skips
+from nastk.strategies.mixing import derive, drawn_paths, entropy, mixing_weights, skip_share, skips, targets
 from nastk.strategies.unrolled import unrolled_gradient
 
 
@@ -30,11 +31,11 @@ class Epoch:
 
     def __init__(self, config: BilevelConfig, context: SearchContext, state: BilevelState) -> None:
         self.config, self.context, self.task, self.number = config, context, context.task, state.epoch
-        self.supernet = context.supernet()
+        self.supernet = context.supernet(config.relaxation)
         self.supernet.load_state_dict(state.weights)
         self.allowed = self.supernet.body.allowed() if isinstance(self.supernet.body, Trellis) else None
         self.parameters = dict(self.supernet.named_parameters())
-        self.alpha = {name: a.clone().to(self.task.device).requires_grad_() for name, a in state.alpha.items()}
+        self.alpha = {name: a.clone().to(self.task.data.device).requires_grad_() for name, a in state.alpha.items()}
         self.optimizer = torch.optim.SGD(
             self.parameters.values(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True
         )
@@ -44,6 +45,8 @@ class Epoch:
         )
         restore(self.optimizer, self.parameters, state.optimizer)
         restore(self.alpha_optimizer, self.alpha, state.alpha_optimizer)
+        self.targets = {n: t.to(self.task.data.device) for n, t in targets(context, config.relaxation).items()}
+        self.draws = itertools.count()
         self.lr = cosine(self.number, config.epochs, config.lr, config.lr_min)
         set_lr(self.optimizer, self.lr)
         self.penalty = Penalty(config, context, self.supernet)
@@ -53,7 +56,7 @@ class Epoch:
     def run(self) -> BilevelState:
         """Train the epoch, look at the supernet's health, and give the next state."""
         config, context = self.config, self.context
-        steps = min(self.task.steps(config.batch, Split.WEIGHTS), self.task.steps(config.batch, Split.ALPHA))
+        steps = min(self.task.data.steps(config.batch, Split.WEIGHTS), self.task.data.steps(config.batch, Split.ALPHA))
         self.supernet.train()
         self.supernet.set_dropout(skip_dropout=config.skip_dropout * (1 - self.number / config.epochs))
         batches = context.batches(Split.WEIGHTS, config.batch, "weights")
@@ -73,7 +76,17 @@ class Epoch:
 
     def mixing(self) -> dict[str, Tensor]:
         """The mixing weights now, differentiable in alpha."""
-        return mixing_weights(self.alpha, self.allowed)
+        return mixing_weights(self.alpha, self.allowed, self.targets)
+
+    def trained_mixing(self, draw: int) -> dict[str, Tensor]:
+        """The mixing weights that a half step computes with: drawn paths, where the relaxation says so."""
+        relaxation, weights = self.config.relaxation, self.mixing()
+        if not relaxation.paths:
+            return weights
+        done = self.number / max(self.config.epochs - 1, 1)
+        temperature = relaxation.temperature + (relaxation.temperature_last - relaxation.temperature) * done
+        draws = generator(self.context.seed, "paths", self.number, draw)
+        return drawn_paths(weights, relaxation.paths, temperature, draws)
 
     def _endless(self) -> Iterator[Batch]:
         turn = 0
@@ -89,8 +102,13 @@ class Epoch:
     def _update_alpha(self, train: Batch, held: Batch) -> None:
         alphas = list(self.alpha.values())
 
+        draw = next(self.draws)
+
+        def mixing() -> dict[str, Tensor]:
+            return self.trained_mixing(draw)
+
         def alpha_loss() -> Tensor:
-            return self.penalty(self.mixing(), held, self.task.loss)
+            return self.penalty(mixing(), held, self.task.loss)
 
         if self.config.order == 1:
             grads = list(torch.autograd.grad(alpha_loss(), alphas, allow_unused=True))
@@ -99,7 +117,7 @@ class Epoch:
             velocities = [self.config.momentum * self._buffer(p) for p in parameters]
             grads = list(
                 unrolled_gradient(
-                    lambda: self.task.loss(self.supernet(train[0], self.mixing()), train[1]),
+                    lambda: self.task.loss(self.supernet(train[0], mixing()), train[1]),
                     alpha_loss,
                     parameters,
                     alphas,
@@ -119,7 +137,7 @@ class Epoch:
     def _update_weights(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x_TBCHW, y_B = batch
         with self.train_spikes as counter:
-            logits = self.supernet(x_TBCHW, {name: w.detach() for name, w in self.mixing().items()})
+            logits = self.supernet(x_TBCHW, {name: w.detach() for name, w in self.trained_mixing(next(self.draws)).items()})
             counter.saw(len(y_B))
         loss = self.task.loss(logits, y_B)
         self.optimizer.zero_grad(set_to_none=True)
@@ -127,12 +145,12 @@ class Epoch:
         counter.cut()
         nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
         self.optimizer.step()
-        return loss.detach(), correct(logits.detach(), y_B)
+        return loss.detach(), self.task.correct(logits.detach(), y_B)
 
     def _health(self, scores: Scores) -> tuple[dict[str, Any], bool]:
         config, context = self.config, self.context
         weights = {name: w.detach() for name, w in self.mixing().items()}
-        valid = evaluate(lambda x: self.supernet(x, weights), self.supernet, self.task, self.task.unaugmented(Split.VALID))
+        valid = evaluate(lambda x: self.supernet(x, weights), self.supernet, self.task, self.task.data.unaugmented(Split.VALID))
         genotype = derive(context.space, weights, None)  # type: ignore[arg-type]
         stopped = config.stop_skips is not None and skips(genotype) > config.stop_skips and self.number >= config.warmup
         if stopped:
@@ -145,10 +163,12 @@ class Epoch:
             "skip_share": skip_share(genotype),
             "nos": {"train": self.train_spikes.figures(), "validation": valid.nos},
             "genotype": genotype.digest,
-            "weights": {name: [[round(v, 5) for v in row] for row in w.flatten(0, -2).tolist()] for name, w in weights.items()},
+            "weights": {name: _rounded(w) for name, w in weights.items()},
         }
         if stopped or self.number + 1 == config.epochs:
-            figures["discretisation_gap"] = valid.accuracy - self._derived_accuracy(weights)
+            # With partial channels the derived network has wider operations than the supernet: nothing to inherit.
+            gap = None if config.relaxation.partial > 1 else valid.accuracy - self._derived_accuracy(weights)
+            figures["discretisation_gap"] = gap
         return figures, stopped
 
     def _derived_accuracy(self, weights: Mapping[str, Tensor]) -> float:
@@ -157,7 +177,12 @@ class Epoch:
         network = self.context.network(genotype, affine=False)
         network.inherit(self.supernet)
         recalibrate(network, self.context.batches(Split.WEIGHTS, self.config.batch, "recalibrate"))
-        return evaluate(network, network, self.task, self.task.unaugmented(Split.VALID)).accuracy
+        return evaluate(network, network, self.task, self.task.data.unaugmented(Split.VALID)).accuracy
+
+
+def _rounded(weights: Tensor) -> list[list[float]]:
+    """Mixing weights as a table, a row an edge; those of edges as one row."""
+    return [[round(value, 5) for value in row] for row in weights.reshape(-1, weights.shape[-1]).tolist()]
 
 
 class Penalty:
@@ -183,7 +208,7 @@ class Penalty:
 
     def _cost(self, weights: Mapping[str, Tensor]) -> Tensor:
         assert self.estimator is not None
-        return self.estimator.expected(self.supernet.genotype, self.context.task.shape, self.context.task.classes, weights)
+        return self.estimator.expected(self.supernet.genotype, self.context.task.data.shape, self.context.task.outputs, weights)
 
     def __call__(self, mixing: Mapping[str, Tensor], batch: Batch, task_loss: Any) -> Tensor:
         """The loss of a held-out batch at these mixing weights."""

@@ -7,6 +7,6 @@ from nastk.strategies.bilevel import Bilevel
 from nastk.strategies.bilevel_config import BilevelConfig
 
 
-@mark.strategy("darts", config=BilevelConfig)
+@mark.strategy("darts", config=BilevelConfig, paper="Liu et al., DARTS: Differentiable Architecture Search, ICLR 2019")
 class Darts(Bilevel):
     """Differentiable search of cells by bilevel optimisation (Liu, Simonyan, Yang, 2019)."""

@@ -9,7 +9,12 @@ from nastk.strategies.bilevel import Bilevel
 from nastk.strategies.bilevel_config import BilevelConfig
 
 
-@mark.strategy("ma-darts", config=BilevelConfig)
+@mark.strategy(
+    "ma-darts",
+    config=BilevelConfig,
+    paper="Man et al., Differentiable architecture search with multi-dimensional attention for spiking neural networks, "
+    "arXiv 2411.00902",
+)
 class MaDarts(Bilevel):
     """Multi-attention differentiable search of spiking cells (Man et al., arXiv 2411.00902).
 

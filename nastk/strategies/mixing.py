@@ -15,6 +15,7 @@ from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import SCALES
 from nastk.core.cell.space import Relaxable
 from nastk.core.errors import ConfigError
+from nastk.core.model.relaxation import EDGES, RelaxationConfig, edges_of
 from nastk.core.model.trellis import Trellis
 from nastk.core.run.strategy import SearchContext
 
@@ -27,9 +28,27 @@ def allowed_moves(context: SearchContext, alpha: Mapping[str, Tensor]) -> Tensor
     return body.allowed() if isinstance(body, Trellis) else None
 
 
-def mixing_weights(alpha: Mapping[str, Tensor], allowed: Tensor | None) -> dict[str, Tensor]:
-    """``softmax(alpha)`` over the candidates; transitions of the layer level that do not exist weigh nothing."""
-    weights = {name: torch.softmax(a, dim=-1) for name, a in alpha.items() if name != LAYERS}
+def targets(context: SearchContext, relaxation: RelaxationConfig) -> dict[str, Tensor]:
+    """The node that each edge of a cell enters, where edges have weights of their own; else nothing."""
+    if relaxation.partial == 1:
+        return {}
+    full = context.space.full()  # type: ignore[attr-defined]
+    return {name: torch.tensor([edge.dst for edge in cell.edges]) for name, cell in full.cells}
+
+
+def mixing_weights(
+    alpha: Mapping[str, Tensor], allowed: Tensor | None, targets: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """``softmax(alpha)`` over the candidates; transitions of the layer level that do not exist weigh nothing.
+
+    Edge weights (``"normal.edges"``) are a softmax over the edges that enter one node; ``targets`` names that node for each
+    edge of a cell (PC-DARTS, Xu et al., ICLR 2020, eq. 2).
+    """
+    weights = {name: torch.softmax(a, dim=-1) for name, a in alpha.items() if name != LAYERS and not name.endswith(EDGES)}
+    for cell, nodes_E in (targets or {}).items():
+        together_EE = nodes_E[:, None] == nodes_E[None]
+        logits_EE = alpha[edges_of(cell)][None].masked_fill(~together_EE, -torch.inf)
+        weights[edges_of(cell)] = torch.softmax(logits_EE, dim=-1).diagonal()
     if allowed is not None:
         forbidden = ~allowed.to(alpha[LAYERS].device)
         logits = alpha[LAYERS].masked_fill(forbidden, -1e9)
@@ -37,9 +56,32 @@ def mixing_weights(alpha: Mapping[str, Tensor], allowed: Tensor | None) -> dict[
     return weights
 
 
+def drawn_paths(weights: Mapping[str, Tensor], paths: int, temperature: float, generator: torch.Generator) -> dict[str, Tensor]:
+    """Weights of which only ``paths`` a row are not zero, drawn by the Gumbel maximum (GDAS, Dong and Yang, CVPR 2019).
+
+    One path has weight 1, and the gradient of its relaxed weight; several share 1 in proportion to theirs.
+    """
+    found = dict(weights)
+    for name, w_EO in weights.items():
+        if name == LAYERS or name.endswith(EDGES) or paths >= w_EO.shape[-1]:
+            continue
+        uniform = torch.rand(w_EO.shape, generator=generator, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
+        noise_EO = (-(-uniform.log()).log()).to(w_EO)
+        soft_EO = torch.softmax((w_EO.clamp(min=1e-12).log() + noise_EO) / temperature, dim=-1)
+        mask_EO = torch.zeros_like(w_EO).scatter(-1, soft_EO.topk(paths, dim=-1).indices, 1.0)
+        kept_EO = mask_EO * soft_EO
+        if paths == 1:
+            found[name] = mask_EO * (1 + soft_EO - soft_EO.detach())
+        else:
+            found[name] = kept_EO / kept_EO.sum(-1, keepdim=True)
+    return found
+
+
 def derive(space: Relaxable, weights: Mapping[str, Tensor], max_skips: int | None) -> Genotype:
     """The member of the space that these weights stand for, with at most ``max_skips`` skips in a normal cell."""
-    arrays: dict[str, NDArray[Any]] = {name: w.detach().cpu().double().clone().numpy() for name, w in weights.items()}
+    whole = {name: w for name, w in weights.items() if not name.endswith(EDGES)}
+    whole |= {name: w * weights[edges_of(name)][:, None] for name, w in whole.items() if edges_of(name) in weights}
+    arrays: dict[str, NDArray[Any]] = {name: w.detach().cpu().double().clone().numpy() for name, w in whole.items()}
     return space.derive(arrays) if max_skips is None else _cap_skips(space, arrays, max_skips)
 
 
@@ -81,7 +123,7 @@ def _cap_skips(space: Relaxable, arrays: dict[str, NDArray[Any]], limit: int) ->
 
 def entropy(weights: Mapping[str, Tensor]) -> float:
     """Mean entropy of the edges' mixing weights, 1 where they are uniform."""
-    rows = [w for name, w in weights.items() if name != LAYERS]
+    rows = [w for name, w in weights.items() if name != LAYERS and not name.endswith(EDGES)]
     values = [-(w * w.clamp(min=1e-12).log()).sum(-1) / math.log(w.shape[-1]) for w in rows if w.shape[-1] > 1]
     return float(torch.cat(values).mean()) if values else 0.0
 

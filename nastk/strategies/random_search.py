@@ -12,7 +12,6 @@ from nastk.core import mark
 from nastk.core.cell.graph import Genotype
 from nastk.core.run.strategy import AskTell, SearchContext
 from nastk.core.run.trial import Proposal, Report
-from nastk.core.types import Split
 
 
 @frozen(kw_only=True)
@@ -34,7 +33,11 @@ class Best:
     failed: int = 0
 
 
-@mark.strategy("random-search", config=RandomSearchConfig)
+@mark.strategy(
+    "random-search",
+    config=RandomSearchConfig,
+    paper="Li and Talwalkar, Random Search and Reproducibility for Neural Architecture Search, UAI 2019",
+)
 class RandomSearch(AskTell[Best]):
     """Uniform draws, each trained for a few epochs; the best on the validation part wins (Li and Talwalkar, 2019)."""
 
@@ -48,7 +51,7 @@ class RandomSearch(AskTell[Best]):
         return -(-self.config.trials // self.config.batch)
 
     def check(self, context: SearchContext) -> None:
-        context.task.steps(context.config.train.batch, Split.WEIGHTS, Split.ALPHA)  # the samples of a trial
+        context.evaluation.check()
 
     def begin(self, context: SearchContext) -> Best:  # noqa: ARG002  the interface's arguments
         return Best()

@@ -28,6 +28,7 @@ SPACES: dict[str, dict[str, Any]] = {
         "model": {"cells": 4},
     },
     "darts": {"name": "darts-cells"},
+    "nas-bench-201": {"name": "nas-bench-201"},
 }
 
 

@@ -186,6 +186,7 @@ def test_images_are_independent_in_evaluation(case: str, seed: int) -> None:
 def test_nodes_of_spiking_cells_exchange_spikes_in_the_supernet(preset: str, training: bool) -> None:
     space = build_space("spiking-cells", MODEL, preset=preset, nodes=3)
     net = network(space.full(), affine=False).train(training)
+    net.set_scheduled(False)  # by the fold every operation is called, and can be watched
     mixing = softmax(random_mixing(space.full(), 3))
     watched = observed(net, Operation), observed(net, CellModule), observed(net, Neuron)
     with torch.no_grad(), watched[0] as operations, watched[1] as cells, watched[2] as neurons:

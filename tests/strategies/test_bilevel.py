@@ -29,7 +29,7 @@ WHOLE = {"dataset": {"train_images": 80}, "split": {"weights": 0.4, "alpha": 0.4
 
 def whole(run: Run, split: Split) -> tuple[Tensor, Tensor]:
     """All samples of a split."""
-    batches = list(run.task.unaugmented(split))
+    batches = list(run.task.data.unaugmented(split))
     return torch.cat([x for x, _ in batches], dim=1), torch.cat([y for _, y in batches])
 
 
@@ -193,7 +193,7 @@ def test_cost_penalty_drives_expected_macs_down(prepare: Prepare) -> None:
     for weight in (0.0, 30.0):
         run = prepare("darts", penalty="macs", penalty_weight=weight, **settings_)
         weights_ = mixing_weights(states(run, 3)[-1].alpha, None)
-        found[weight] = float(Macs().expected(run.space.full(), run.task.shape, run.task.classes, weights_))
+        found[weight] = float(Macs().expected(run.space.full(), run.task.data.shape, run.task.outputs, weights_))
     assert found[30.0] < 0.7 * found[0.0]
 
 
@@ -204,8 +204,8 @@ def test_cost_penalty_is_relative_to_the_uniform_supernet(prepare: Prepare) -> N
     grads = [states(r, 1)[-1].alpha_optimizer["shared"]["exp_avg"] for r in (run, plain)]
     alpha = states(run, 0)[0].alpha["shared"].requires_grad_()
     uniform = {"shared": torch.full((3, 4), 0.25)}
-    cost = Macs().expected(run.space.full(), run.task.shape, run.task.classes, softmaxed({"shared": alpha}))
-    unit = Macs().expected(run.space.full(), run.task.shape, run.task.classes, uniform)
+    cost = Macs().expected(run.space.full(), run.task.data.shape, run.task.outputs, softmaxed({"shared": alpha}))
+    unit = Macs().expected(run.space.full(), run.task.data.shape, run.task.outputs, uniform)
     (wanted,) = torch.autograd.grad(2.0 * cost / unit, [alpha])
     torch.testing.assert_close(grads[0] - grads[1], wanted.float(), rtol=1e-3, atol=1e-6)
 

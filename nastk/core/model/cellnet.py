@@ -7,22 +7,24 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from nastk.core.cell.graph import NONE, Algebra, Cell, Edge, Genotype, fold
 from nastk.core.cell.layout import Feed, LayerPlan
 from nastk.core.cell.relax import Mixed, rows
-from nastk.core.config import AttentionPart, NeuronPart
+from nastk.core.config import AttentionPart, NeuronPart, OperationPart
+from nastk.core.errors import ConfigError
 from nastk.core.model.operation import Operation, Site, fire, over_time
 from nastk.core.model.reduce import FactorizedReduce
-from nastk.core.registry import registry
-from nastk.core.types import Face, Kind, Shape
+from nastk.core.model.relaxation import EXACT, RelaxationConfig
+from nastk.core.model.schedule import Schedule
+from nastk.core.types import Face, Shape
 
 
 @frozen
 class Material:
-    """What a whole network is built from, read from its genotype; ``affine`` belongs to the build."""
+    """What a whole network is built from, read from its genotype; ``affine`` and the relaxation belong to the build."""
 
     neuron: NeuronPart
     attention: AttentionPart
@@ -30,9 +32,10 @@ class Material:
     membrane: str
     norm: str
     affine: bool
+    relaxation: RelaxationConfig = EXACT
 
     @staticmethod
-    def of(genotype: Genotype, affine: bool) -> Material:
+    def of(genotype: Genotype, affine: bool, relaxation: RelaxationConfig = EXACT) -> Material:
         """The material named by a genotype's parts."""
 
         def part(cls: Any, name: str) -> Any:
@@ -45,6 +48,7 @@ class Material:
             str(genotype.part("membrane")),
             str(genotype.part("norm")),
             affine,
+            relaxation,
         )
 
     def site(self, shape: Shape, stride: int = 1) -> Site:
@@ -62,6 +66,10 @@ class Faces:
         self.value, self._neuron = value, neuron
         self._activation: Tensor | None = None
 
+    def narrowed(self, channels: int) -> Faces:
+        """The first channels of both faces."""
+        return self if channels == self.value.shape[2] else _Narrowed(self, channels)
+
     def face(self, which: Face) -> Tensor:
         """The tensor that an operation reads."""
         if which is Face.VALUE or self._neuron is None:
@@ -69,6 +77,17 @@ class Faces:
         if self._activation is None:
             self._activation = fire(self._neuron, self.value)
         return self._activation
+
+
+class _Narrowed(Faces):
+    """The first channels of a node's faces; its neuron still sees all of them."""
+
+    def __init__(self, whole: Faces, channels: int) -> None:
+        super().__init__(whole.value[:, :, :channels])
+        self._whole, self._channels = whole, channels
+
+    def face(self, which: Face) -> Tensor:
+        return self._whole.face(which)[:, :, : self._channels]
 
 
 class Preprocess(nn.Module):
@@ -97,7 +116,7 @@ class EdgeModule(nn.Module):
     def __init__(self, edge: Edge, site: Site, material: Material) -> None:
         super().__init__()
         names = [op for op in edge.candidates if op != NONE or edge.op == NONE]  # in a mixture, none is not computed
-        self.ops = nn.ModuleDict({op: registry().load(Kind.OPERATION, op, f"edge {edge.src}->{edge.dst}")(site) for op in names})
+        self.ops = nn.ModuleDict({op: OperationPart.named(op).build(site) for op in names})
         self.fires = nn.ModuleDict()
         if material.membrane == "op":
             self.fires.update({op: site.make_neuron() for op in names if self.operation(op).reads is Face.ACTIVATION})
@@ -126,18 +145,27 @@ class CellModule(nn.Module):
     """One layer of a network. ``forward`` folds its cell; with ``mixing_EO`` every edge is a mixture.
 
     ``drop_path`` and ``skip_dropout`` are probabilities that act in training mode and are set by the training loop.
+    ``scheduled``: in training, mixtures are computed by a :class:`Schedule`, which gives what the fold gives.
     """
 
     def __init__(self, cell: Cell, planned: LayerPlan, material: Material) -> None:
         super().__init__()
         self.cell, self.membrane = cell, material.membrane
         self.drop_path, self.skip_dropout = 0.0, 0.0
+        self.scheduled, self.relaxation = True, material.relaxation
+        self._schedule: Schedule | None = None
         inner = material.site(planned.shape, planned.stride).out
         self.inner_shape = inner
+        self.mixed_channels, left = divmod(inner.C, material.relaxation.partial)
+        if left:
+            fault = f"relaxation.partial: {material.relaxation.partial} does not divide the {inner.C} channels of a cell"
+            raise ConfigError([fault], "strategy")
         self.feeds = nn.ModuleList([Preprocess(feed, material.site(planned.shape), material.membrane) for feed in planned.feeds])
         self.edges = nn.ModuleDict()
         for edge in cell.edges:
-            self.edges[f"{edge.src}_{edge.dst}"] = EdgeModule(edge, edge_site(edge, cell.inputs, planned, material), material)
+            site = edge_site(edge, cell.inputs, planned, material)
+            narrow = evolve(site, shape=site.shape._replace(C=self.mixed_channels))
+            self.edges[f"{edge.src}_{edge.dst}"] = EdgeModule(edge, narrow, material)
         firing = {"node": cell.inner, "pre": range(cell.nodes), "op": range(0)}[material.membrane]
         self.nodes = nn.ModuleDict({str(node): material.site(inner).make_neuron() for node in firing})
         normed = cell.inner if material.norm == "node" else range(0)
@@ -145,6 +173,10 @@ class CellModule(nn.Module):
         self.attention: nn.Module | None = None
         if material.location in ("end", "both"):
             self.attention = material.site(inner).make_attention(inner._replace(C=inner.C * len(cell.outputs)))
+
+    def edge(self, edge: Edge) -> EdgeModule:
+        """The modules of an edge."""
+        return cast(EdgeModule, self.edges[f"{edge.src}_{edge.dst}"])
 
     def faces(self, node: int, total: Tensor) -> Faces:
         """Both faces of a node from the sum of its arrivals; the sum is normalised first where the space says so."""
@@ -154,16 +186,31 @@ class CellModule(nn.Module):
             return Faces(total, self.nodes[str(node)])
         return Faces(fire(self.nodes[str(node)], total) if self.membrane == "node" else total)
 
-    def forward(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None = None) -> Tensor:
-        """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``."""
-        return self.run([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], mixing_EO)
+    def operate(self, edge: Edge, op: str, faces: Faces) -> Tensor:
+        """One candidate's contribution on an edge, with the guards of the training loop."""
+        holder = self.edge(edge)
+        out = holder.operate(op, faces)
+        if self.training and self.drop_path > 0 and not holder.operation(op).identity:
+            out = _drop_path(out, self.drop_path)
+        if self.training and self.skip_dropout > 0 and op == "skip_connect":
+            out = F.dropout(out, self.skip_dropout)
+        return out
 
-    def run(self, ready: Sequence[Tensor], mixing_EO: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None = None, edges_E: Tensor | None = None) -> Tensor:
+        """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``."""
+        return self.run([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], mixing_EO, edges_E)
+
+    def run(self, ready: Sequence[Tensor], mixing_EO: Tensor | None = None, edges_E: Tensor | None = None) -> Tensor:
         """:meth:`forward` behind the preprocessing: inputs of the cell's own width and scale."""
         start = [self.faces(i, x) if self.membrane == "pre" else Faces(x) for i, x in enumerate(ready)]
         tensors = _Tensors(self, ready[0])
-        algebra: Algebra[Faces] = tensors if mixing_EO is None else Mixed(tensors, rows(self.cell, list(mixing_EO)))
-        out = fold(self.cell, algebra, start).value
+        if mixing_EO is None:
+            out = fold(self.cell, tensors, start).value
+        elif self.relaxation.name != "exact" or (self.training and self.scheduled):
+            self._schedule = self._schedule or Schedule(self)
+            out = self._schedule.run(start, mixing_EO, edges_E, tensors)
+        else:
+            out = fold(self.cell, Mixed(tensors, rows(self.cell, list(mixing_EO))), start).value
         return out if self.attention is None else self.attention(out)
 
 
@@ -173,17 +220,8 @@ class _Tensors(Algebra[Faces]):
     def __init__(self, module: CellModule, like: Tensor) -> None:
         self.module, self.like = module, like
 
-    def _edge(self, edge: Edge) -> EdgeModule:
-        return cast(EdgeModule, self.module.edges[f"{edge.src}_{edge.dst}"])
-
     def apply(self, edge: Edge, value: Faces) -> Faces:
-        holder = self._edge(edge)
-        out = holder.operate(edge.op, value)
-        if self.module.training and self.module.drop_path > 0 and not holder.operation(edge.op).identity:
-            out = _drop_path(out, self.module.drop_path)
-        if self.module.training and self.module.skip_dropout > 0 and edge.op == "skip_connect":
-            out = F.dropout(out, self.module.skip_dropout)
-        return Faces(out)
+        return Faces(self.module.operate(edge, edge.op, value))
 
     def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Faces]]) -> Faces:
         del edge
@@ -194,7 +232,7 @@ class _Tensors(Algebra[Faces]):
         return Faces(total)
 
     def arrive(self, edge: Edge, value: Faces) -> Faces:
-        attention = self._edge(edge).attention
+        attention = self.module.edge(edge).attention
         if attention is None:
             return value
         out = attention(value.value)
@@ -210,8 +248,9 @@ class _Tensors(Algebra[Faces]):
         return self.module.faces(node, total)
 
     def output(self, values: Sequence[Faces]) -> Faces:
-        out = torch.cat([faces.value for faces in values], dim=2)
-        return Faces(out)
+        # Joined as pictures: of five axes, cat would not keep the channels last.
+        out_NCHW = torch.cat([faces.value.flatten(0, 1) for faces in values], dim=1)
+        return Faces(torch.unflatten(out_NCHW, 0, values[0].value.shape[:2]))
 
 
 def _drop_path(x_TBCHW: Tensor, probability: float) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor, nn
 
-from nastk.core.data.task import Batch
+from nastk.core.data.splits import Batch
 from nastk.core.model.neuron import Neuron
 
 PROFILES = {"45nm": (4.6, 0.9)}

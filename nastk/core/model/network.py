@@ -10,6 +10,7 @@ from nastk.core.cell.layout import SEARCHED, plan
 from nastk.core.errors import ShapeError
 from nastk.core.model.cellnet import CellModule, Material
 from nastk.core.model.operation import fire, over_time
+from nastk.core.model.relaxation import EXACT, RelaxationConfig, edges_of
 from nastk.core.model.trellis import Logits, Mixing, Trellis
 from nastk.core.types import Shape
 
@@ -27,7 +28,8 @@ class Encoder(nn.Module):
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         if x_TBCHW.shape[0] not in (1, self.time_steps):
             raise ShapeError(f"The network has T = {self.time_steps}, the samples have {x_TBCHW.shape[0]} time steps.")
-        current = over_time(self.stem, x_TBCHW)
+        current_NCHW = self.stem(x_TBCHW.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        current = torch.unflatten(current_NCHW, 0, x_TBCHW.shape[:2])
         current = current.expand(self.time_steps, *current.shape[1:])
         return current if self.neuron is None else fire(self.neuron, current)
 
@@ -69,8 +71,8 @@ class Chain(nn.Module):
     def forward(self, x_TBCHW: Tensor, mixing: Mixing | None) -> Logits:
         outputs = [x_TBCHW, x_TBCHW]
         for planned, cell in zip(self.plan, self.cells, strict=True):
-            weights = None if mixing is None else mixing[planned.cell]
-            outputs.append(cell(outputs[-len(planned.feeds) :], weights))
+            weights, edges = (None, None) if mixing is None else (mixing[planned.cell], mixing.get(edges_of(planned.cell)))
+            outputs.append(cell(outputs[-len(planned.feeds) :], weights, edges))
         side = None
         if self.auxiliary is not None and self.training:
             side = over_time(self.auxiliary, outputs[2 + self.auxiliary_at])
@@ -82,14 +84,24 @@ class Network(nn.Module):
 
     ``sample`` is the shape of the data's samples, ``affine`` gives batch norms a scale and shift, ``auxiliary`` adds
     DARTS's auxiliary head. With the full genotype of a space this is the supernet, and ``mixing`` its weights: cell
-    name to ``(E, O)``, and ``"layers"`` to ``(L - 1, scales, 2)`` where the path is searched.
+    name to ``(E, O)``, ``"layers"`` to ``(L - 1, scales, 2)`` where the path is searched, and ``"NAME.edges"`` to ``(E,)``
+    where edges have weights of their own. ``relaxation`` says how its mixtures are computed.
     """
 
-    def __init__(self, genotype: Genotype, sample: Shape, classes: int, *, affine: bool = True, auxiliary: bool = False) -> None:
+    def __init__(
+        self,
+        genotype: Genotype,
+        sample: Shape,
+        classes: int,
+        *,
+        affine: bool = True,
+        auxiliary: bool = False,
+        relaxation: RelaxationConfig = EXACT,
+    ) -> None:
         super().__init__()
         self.genotype = genotype
         shape = sample._replace(T=int(genotype.part("time_steps")))
-        material = Material.of(genotype, affine)
+        material = Material.of(genotype, affine, relaxation)
         channels = int(genotype.part("channels")) * int(genotype.part("stem"))
         self.encoder = Encoder(shape, channels, material)
         self.body: Chain | Trellis
@@ -116,6 +128,12 @@ class Network(nn.Module):
             state = {f"body.{name}": v for name, v in chain.items()} | state
         mine = self.state_dict()
         self.load_state_dict({**mine, **{name: value for name, value in state.items() if name in mine}})
+
+    def set_scheduled(self, scheduled: bool) -> None:
+        """Whether mixtures are computed in a better order while the network trains (the default), or by the plain fold."""
+        for cell in self.modules():
+            if isinstance(cell, CellModule):
+                cell.scheduled = scheduled
 
     def set_dropout(self, drop_path: float = 0.0, skip_dropout: float = 0.0) -> None:
         """Set the probabilities of every cell; they act in training mode only."""

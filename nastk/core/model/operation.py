@@ -44,6 +44,26 @@ class Site:
         return built
 
 
+@frozen
+class Convolved:
+    """An operation that is bias-free convolutions, all but the first of size 1, and a norm: ``norm(c_n(... c_1(x)))``."""
+
+    convolutions: tuple[nn.Conv2d, ...]
+    norm: nn.BatchNorm2d
+
+
+@frozen
+class Pooled:
+    """An operation that is a map without parameters, the same wherever ``key`` is, and a norm: ``norm(pool(x))``."""
+
+    key: tuple[str, int]
+    pool: Callable[[Tensor], Tensor]
+    norm: nn.BatchNorm2d
+
+
+Recipe = Convolved | Pooled
+
+
 class Operation(nn.Module, ABC):
     """A candidate on an edge. A plug-in class is built as ``cls(site)``; channels in equal channels out.
 
@@ -58,6 +78,11 @@ class Operation(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         """``(T, B, C, H, W)`` to ``(T, B, C, H/stride, W/stride)``."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What :meth:`forward` computes, where it is of a form that a schedule can do together with others; else None."""
+        return None
 
 
 def over_time(module: Callable[[Tensor], Tensor], x_TBCHW: Tensor) -> Tensor:

@@ -7,8 +7,12 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from nastk.core import mark
-from nastk.core.model.operation import Operation, Site, fire, over_time
+from nastk.core.model.operation import Convolved, Operation, Site, fire, over_time
 from nastk.core.types import Face
+
+DARTS = "Liu et al., DARTS: Differentiable Architecture Search, ICLR 2019"
+AUTOSNN = "Na et al., AutoSNN: Towards Energy-Efficient Spiking Neural Networks, ICML 2022"
+SPIKEDHS = "Che et al., Differentiable Hierarchical and Surrogate Gradient Search for Spiking Neural Networks, NeurIPS 2022"
 
 
 def conv(site: Site, kernel: int, *, stride: int | None = None, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -35,6 +39,11 @@ class ConvNorm(Operation):
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return over_time(self.block, x_TBCHW)
+
+    @property
+    def recipe(self) -> Convolved:
+        convolution, normed = self.block
+        return Convolved((convolution,), normed)
 
 
 @mark.operation("conv_1x1")
@@ -76,46 +85,59 @@ class SeparableConv(Operation):
         return over_time(self.second, fire(self.neuron, over_time(self.first, x_TBCHW)))
 
 
-@mark.operation("sep_conv_3x3")
+@mark.operation("sep_conv_3x3", paper=DARTS)
 class SepConv3x3(SeparableConv):
     """Separable convolution 3x3, applied twice."""
 
     kernel = 3
 
 
-@mark.operation("sep_conv_5x5")
+@mark.operation("sep_conv_5x5", paper=DARTS)
 class SepConv5x5(SeparableConv):
     """Separable convolution 5x5, applied twice."""
 
     kernel = 5
 
 
-class DilatedConv(Operation):
-    """Dilated depthwise and pointwise convolution (DARTS ``DilConv``)."""
+class DepthwiseSeparableConv(Operation):
+    """Depthwise and pointwise convolution and batch norm, applied once (with dilation: DARTS ``DilConv``)."""
 
     kernel: ClassVar[int]
+    dilation: ClassVar[int]
 
     def __init__(self, site: Site) -> None:
         super().__init__()
-        depthwise = conv(site, self.kernel, dilation=2, groups=site.shape.C)
+        depthwise = conv(site, self.kernel, dilation=self.dilation, groups=site.shape.C)
         self.block = nn.Sequential(depthwise, conv(site, 1, stride=1), norm(site))
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return over_time(self.block, x_TBCHW)
 
+    @property
+    def recipe(self) -> Convolved:
+        depthwise, pointwise, normed = self.block
+        return Convolved((depthwise, pointwise), normed)
 
-@mark.operation("dil_conv_3x3")
-class DilConv3x3(DilatedConv):
+
+@mark.operation("dws_conv_3x3")
+class DwsConv3x3(DepthwiseSeparableConv):
+    """Depthwise separable convolution 3x3, applied once."""
+
+    kernel, dilation = 3, 1
+
+
+@mark.operation("dil_conv_3x3", paper=DARTS)
+class DilConv3x3(DepthwiseSeparableConv):
     """Separable convolution 3x3 with dilation 2."""
 
-    kernel = 3
+    kernel, dilation = 3, 2
 
 
-@mark.operation("dil_conv_5x5")
-class DilConv5x5(DilatedConv):
+@mark.operation("dil_conv_5x5", paper=DARTS)
+class DilConv5x5(DepthwiseSeparableConv):
     """Separable convolution 5x5 with dilation 2."""
 
-    kernel = 5
+    kernel, dilation = 5, 2
 
 
 class SpikingConvBlock(Operation):
@@ -138,28 +160,28 @@ class SpikingConvBlock(Operation):
         return current if self.around is None else current + over_time(self.around, x_TBCHW)
 
 
-@mark.operation("scb_3x3")
+@mark.operation("scb_3x3", paper=AUTOSNN)
 class Scb3x3(SpikingConvBlock):
     """Spiking convolution block 3x3 of AutoSNN."""
 
     kernel, shortcut = 3, False
 
 
-@mark.operation("scb_5x5")
+@mark.operation("scb_5x5", paper=AUTOSNN)
 class Scb5x5(SpikingConvBlock):
     """Spiking convolution block 5x5 of AutoSNN."""
 
     kernel, shortcut = 5, False
 
 
-@mark.operation("srb_3x3")
+@mark.operation("srb_3x3", paper=AUTOSNN)
 class Srb3x3(SpikingConvBlock):
     """Spiking residual block 3x3 of AutoSNN."""
 
     kernel, shortcut = 3, True
 
 
-@mark.operation("srb_5x5")
+@mark.operation("srb_5x5", paper=AUTOSNN)
 class Srb5x5(SpikingConvBlock):
     """Spiking residual block 5x5 of AutoSNN."""
 
@@ -181,14 +203,14 @@ class SurrogateConv(Operation):
         return fire(self.neuron, over_time(self.block, x_TBCHW))
 
 
-@mark.operation("snn_b3")
+@mark.operation("snn_b3", paper=SPIKEDHS)
 class SnnB3(SurrogateConv):
     """Convolution 3x3 with a neuron of surrogate width 3 (SpikeDHS)."""
 
     width = 3.0
 
 
-@mark.operation("snn_b5")
+@mark.operation("snn_b5", paper=SPIKEDHS)
 class SnnB5(SurrogateConv):
     """Convolution 3x3 with a neuron of surrogate width 5 (SpikeDHS)."""
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nastk.core import mark
-from nastk.core.model.operation import Operation, Site, over_time
+from nastk.core.model.operation import Operation, Pooled, Site, over_time
 from nastk.core.model.reduce import FactorizedReduce
 from nastk.core.types import Face
 
@@ -59,6 +59,10 @@ class Pool(Operation):
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return over_time(lambda x_NCHW: self.norm(self.pool(x_NCHW)), x_TBCHW)
+
+    @property
+    def recipe(self) -> Pooled:
+        return Pooled((type(self).__qualname__, self.stride), self.pool, self.norm)
 
 
 @mark.operation("avg_pool_3x3")

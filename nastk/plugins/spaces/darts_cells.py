@@ -48,7 +48,7 @@ PUBLISHED: dict[str, dict[str, tuple[Pick, ...]]] = {
 }  # fmt: skip
 
 
-@mark.space("darts-cells")
+@mark.space("darts-cells", paper="Liu et al., DARTS: Differentiable Architecture Search, ICLR 2019")
 class DartsCells(CellSpace):
     """The DARTS space of eight operations with pre-activation; ReLU and T = 1 unless the run says otherwise."""
 
