@@ -17,7 +17,7 @@ INSTALL = $(VENV)/bin/python -m pip install -qq --constraint constraints.txt
 PINNED = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-newest lint types check clean
+.PHONY: help run test test-slow test-newest lint types check bench bench-peers clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -47,9 +47,15 @@ types: $(VENV)/installed-lint ## mypy, strict on nastk/core
 
 check: lint test ## lint and test
 
+bench: $(VENV)/installed-test ## install, then every benchmark at a short setting (minutes; docs/performance.md)
+	$(VENV)/bin/python benchmarks/run.py --short $(ARGS)
+
+bench-peers: $(VENV)/installed-test ## other toolkits against nastk; installs them into benchmarks/.envs
+	$(VENV)/bin/python benchmarks/run.py peers $(ARGS)
+
 clean: ## remove the environments, caches and build results; runs stay
-	rm -rf $(VENV) $(NEWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find nastk tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(NEWEST) benchmarks/.envs benchmarks/.short build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find nastk tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python $(NEWEST)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
