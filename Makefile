@@ -28,7 +28,7 @@ run: $(VENV)/installed ## install, then search and train a small spiking network
 	$(VENV)/bin/nastk run --strategy ma-darts $(ARGS)
 
 test: $(VENV)/installed-test ## install, then run the tests
-	$(ONE_THREAD) $(VENV)/bin/python -m pytest -n $(JOBS) $(ARGS)
+	$(ONE_THREAD) $(VENV)/bin/python -m pytest -n $(JOBS) --hypothesis-profile=ci $(ARGS)
 
 test-slow: $(VENV)/installed-test ## the tests that take minutes
 	$(ONE_THREAD) $(VENV)/bin/python -m pytest -n $(JOBS) -m slow $(ARGS)

@@ -66,7 +66,11 @@ class Part:
             place(nested, path.split("."), value)
         if "name" in nested:
             raise ConfigError([f"name: is no setting, got {nested['name']!r}"], source)
-        return structure({**_with_truths(nested, _config_of(cls.kind, name)), "name": name}, cls, source)
+        try:
+            settings = _with_truths(nested, _config_of(cls.kind, name))
+        except NastkError as error:  # a plug-in that is named in it is not there
+            raise ConfigError([str(error)], source) from error
+        return structure({**settings, "name": name}, cls, source)
 
 
 class NeuronPart(Part):

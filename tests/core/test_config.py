@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 from attrs import field, frozen
 from attrs.validators import ge, in_
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nastk.core import mark
@@ -479,6 +479,7 @@ def test_garbage_is_no_typed_value(value: Any, cls: type[Any]) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(flat=st.dictionaries(paths, scalars, max_size=4))
+@example(flat={"surrogate.name": ""})
 def test_a_garbage_genotype_is_refused(flat: dict[str, Any]) -> None:
     config_error(NeuronPart.from_flat, "lif", flat)
 
