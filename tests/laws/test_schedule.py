@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nastk.core.cell.cells import CellSpace
 from nastk.core.cell.graph import Genotype
-from nastk.core.model import norm_mix_kernels, schedule
+from nastk.core.model import cellnet, norm_mix_kernels, schedule
 from nastk.core.model.cellnet import CellModule
 from nastk.core.model.network import Network
 from nastk.core.model.norm_mix import norm_mix
@@ -117,6 +117,18 @@ def test_dropped_skips_are_dropped_in_the_schedule_too(build: Any) -> None:
     assert all(same(grad, reference[name]) for name, grad in grads.items())
     assert float((dropped - learned(copy.deepcopy(plain), 1, training=False)[0]).abs()) > CLOSE
     assert loss.isfinite()
+
+
+def test_dropped_paths_are_dropped_in_the_schedule_too(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cellnet, "_drop_path", lambda x, probability: x * probability)  # nothing is left to chance
+    fast, plain = both(build({"name": "spiking-cells"}), 0)
+    without = learned(copy.deepcopy(plain), 0, training=True)[0]
+    for net in (fast, plain):
+        net.set_dropout(drop_path=0.5)
+    (loss, grads), (expected, reference) = (learned(net, 0, training=True) for net in (fast, plain))
+    assert float((loss - expected).abs()) <= CLOSE
+    assert all(same(grad, reference[name]) for name, grad in grads.items())
+    assert float((loss - without).abs()) > CLOSE
 
 
 # norm_mix alone

@@ -74,12 +74,10 @@ def prepare(part: Part, case: Draw) -> Opened:
     found = opened(cls, part)
     try:
         found.table.look_up(case.member(found.space), found.table.epochs[0])
-    except NotInSpace:
-        pass  # a law says more about it
-    except NastkError:
-        raise
-    except Exception:  # a law meets it again, and says so
-        pass
+    except Exception as error:
+        # A table that cannot be read is a refusal; whatever else goes wrong, a law meets again and says so.
+        if isinstance(error, NastkError) and not isinstance(error, NotInSpace):
+            raise
     return found
 
 

@@ -180,7 +180,7 @@ class Schedule:
             return chosen is None or chosen[c.edge][c.option]
 
         together, same, alone = self.together[source], self.same[source], self.alone[source]
-        if not self.cell.training:  # norms keep to their running statistics: each candidate by itself
+        if not self.cell.training or self.cell.drop_path:  # norms at running statistics, or parts dropped: each by itself
             same, together, alone = [], [], [*alone, *same, *(c for group in together for c in group.members)]
         elif self.cell.skip_dropout:
             same, alone = [], [*alone, *same]
