@@ -64,6 +64,12 @@ class Interrupted(NastkError):
     exit_code = 130
 
 
+class Terminated(NastkError):
+    """The process got SIGTERM; says how to go on."""
+
+    exit_code = 143
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with the nearest known names, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomli_w
 import torch
 from typer.testing import CliRunner
 
 from nastk.cli.app import app
+from nastk.core.run.seal import sealed
 from nastk.testing import build_space
 
 TINY = [
@@ -143,8 +145,10 @@ def test_resume(here: Path) -> None:
     (here / "damaged").mkdir()
     (here / "damaged" / "manifest.toml").write_text("schema = [")
     assert "damaged" in refused(here, "run", "--resume", "damaged")
-    (here / "damaged" / "manifest.toml").write_text("schema = 99\n[config]\n")
+    (here / "damaged" / "manifest.toml").write_text(tomli_w.dumps(sealed({"schema": 99, "config": {}})))
     assert "99" in refused(here, "run", "--resume", "damaged")
+    (here / "damaged" / "manifest.toml").write_text("schema = 2\n[config]\n")
+    assert "checksum" in refused(here, "run", "--resume", "damaged")
     assert "manifest.toml" in refused(here, "evaluate", "empty")
 
 

@@ -135,7 +135,7 @@ def test_a_search_in_a_table(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_genotype(directory: Path) -> None:
-    """A member of the space that was put there by hand has other tensors than the checkpoint."""
+    """A member of the space that was put there by hand is not what the run found."""
     config = config_of(RunDirectory(directory))
     space = config.space.build(config.model)
     there = load_genotype(directory / "genotype.json")
@@ -143,7 +143,7 @@ def test_weights_of_another_genotype(directory: Path) -> None:
         g for g in (space.decode([option] * 3 + [0] * len(space.decisions[3:])) for option in (2, 3)) if g.cells != there.cells
     )
     (directory / "genotype.json").write_text(other.to_json())
-    assert "are not those of its genotype.json" in refused(directory, str(directory))
+    assert "is not the genotype that this run found" in refused(directory, str(directory))
 
 
 @pytest.fixture

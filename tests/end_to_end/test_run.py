@@ -27,6 +27,7 @@ def test_files_of_a_run(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
         "manifest.toml", "genotype.json", "metrics.jsonl", "result.json", "checkpoints", "cell_shared.png", "cell_shared.svg",
+        "run.lock",
     }  # fmt: skip
     checkpoints = {path.name for path in (finished / "checkpoints").iterdir()}
     assert {"search-000002.json", "search-000002.safetensors", "train-000002.json", "train-000002.safetensors"} <= checkpoints
@@ -40,7 +41,7 @@ def test_files_of_a_run(finished: Path) -> None:
 
 def test_result_has_exactly_the_keys_of_the_record(tiny: Any, finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
-    assert tuple(result) == tiny.keys
+    assert tuple(result) == (*tiny.keys, "sha256")
     genotype = Genotype.from_json((finished / "genotype.json").read_text())
     assert result["status"] == "done"
     assert result["genotype"] == {"digest": genotype.digest, "file": "genotype.json"}
@@ -86,7 +87,9 @@ def test_two_processes_through_the_command_line_agree(tiny: Any, finished: Path,
         command = [sys.executable, "-m", "nastk", "run", *flags, *sets, "--out", str(tmp_path / str(number))]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == json.loads((tmp_path / str(number) / "result.json").read_text())
+        written = json.loads((tmp_path / str(number) / "result.json").read_text())
+        written.pop("sha256")
+        assert json.loads(done.stdout) == written
         assert done.stderr == ""
     assert tiny.same_end(tmp_path / "0", tmp_path / "1")
     assert tiny.same_end(finished, tmp_path / "0")

@@ -111,7 +111,7 @@ def test_stages_one_by_one(tiny: Any, finished: Path, tmp_path: Path, opened: li
     genotype = nastk.search(out=tmp_path / "a", set=tiny.sets, **tiny.flags)
     partial = json.loads((tmp_path / "a" / "result.json").read_text())
     assert partial["status"] == "searched"
-    assert tuple(partial) == tiny.keys
+    assert tuple(partial) == (*tiny.keys, "sha256")
     assert partial["test"] is None
     where = nastk.train(tmp_path / "a" / "genotype.json", out=tmp_path / "b", set=tiny.sets, dataset="synthetic", device="cpu")
     assert where == tmp_path / "b"

@@ -21,12 +21,13 @@ from nastk.core.registry import registry
 from nastk.core.run.run import Run
 from nastk.core.run.search import STAGE, SearchResult, search
 from nastk.core.run.store import RunDirectory
+from nastk.core.run.trials import Trials
 from nastk.plugins.datasets.synthetic import Synthetic, SyntheticConfig
 
 Prepare = Callable[..., Run]
 
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "darts-1": {"strategy": "darts", "order": 1, "warmup": 1, "epochs": 3, "batch": 32, "alpha_lr": 0.3, "skip_dropout": 0.3},
+    "darts-1": {"strategy": "darts", "order": 1, "warmup": 1, "epochs": 3, "batch": 32, "alpha_lr": 0.3, "guard": {"skip_dropout": 0.3}},
     "darts-2": {"strategy": "darts", "order": 2, "warmup": 1, "epochs": 3, "batch": 32, "alpha_lr": 0.3},
     "ma-darts": {
         "strategy": "ma-darts",
@@ -49,15 +50,18 @@ def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def go(run: Run) -> SearchResult:
-    """Search to the end."""
-    return search(run.strategy, run.context, run.store)
+    """Search to the end, with a checkpoint after every step."""
+    return search(run.strategy, run.context, run.store, every=0)
 
 
 def end_state(run: Run) -> dict[str, Any]:
     """The last checkpoint without what a clock wrote into it."""
     saved = run.store.load(STAGE)
     assert saved is not None
-    reports = [{**r, "figures": {k: v for k, v in r["figures"].items() if k != "seconds"}} for r in saved["reports"]]
+    reports = [
+        (r.proposal.digest, {k: v for k, v in r.figures.items() if k != "seconds"}, r.failure) for r in run.context.trials.values()
+    ]
+    assert saved["trials"] == len(reports)
     return {"step": saved["step"], "reports": reports, "state": saved["state"]}
 
 
@@ -137,7 +141,7 @@ def test_step_after_save_and_load_is_the_step(prepare: Prepare, settings: dict[s
         copy = {f.name: getattr(state, f.name) for f in attrs.fields(type(state))}
         run.store.save("b", step, copy)
         assert same(run.store.load("a"), run.store.load("b")), "the step changed the state it was given"
-        run.context.reports.clear()
+        run.context.trials = Trials(run.config.budget)
         assert same(attrs.asdict(run.strategy.step(run.context, loaded), recurse=False), attrs.asdict(after, recurse=False))
         state = after
 
@@ -153,10 +157,10 @@ def test_budget_of_evaluations(prepare: Prepare, trials: int, batch: int, limit:
     settings = {"seed": 3, "trials": trials, "batch": batch, "epochs": 1, "tables": {"budget": {"evaluations": limit}}}
     run = prepare("random-search", **settings)
     go(run)
-    assert len(run.context.reports) == min(limit, trials)
+    assert len(run.context.trials) == min(limit, trials)
     again = prepare("random-search", into=run.store.path, **settings)
     go(again)
-    assert len(again.context.reports) == min(limit, trials), "a resumed search must not spend the budget twice"
+    assert len(again.context.trials) == min(limit, trials), "a resumed search must not spend the budget twice"
 
 
 def test_budget_of_minutes_ends_a_search_after_a_step(prepare: Prepare, settings: dict[str, Any]) -> None:
@@ -229,7 +233,7 @@ def test_a_space_of_one_member_terminates(prepare: Prepare, settings: dict[str, 
     found = go(run)
     assert found.genotype == run.space.decode([0] * len(run.space.decisions))
     assert found.steps <= STEPS
-    assert len(run.context.reports) <= 1
+    assert len(run.context.trials) <= 1
 
 
 @pytest.mark.usefixtures("offered")
@@ -237,7 +241,7 @@ def test_a_failed_candidate_is_reported_and_loses(prepare: Prepare) -> None:
     tables = {"space": {"operations": ["conv_3x3", "broken-operation"]}}
     run = prepare("random-search", seed=1, trials=6, batch=2, epochs=1, tables=tables)
     found = go(run)
-    reports = list(run.context.reports.values())
+    reports = list(run.context.trials.values())
     failed = [r for r in reports if r.failure is not None]
     assert failed
     assert len(failed) < len(reports), "this seed draws candidates of both kinds"
@@ -256,7 +260,7 @@ def test_a_diverging_candidate_is_a_failed_report(prepare: Prepare, monkeypatch:
     monkeypatch.setattr(type(run.task), "loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     found = go(run)
     assert found.genotype in run.space
-    assert all("epoch 1, step 1" in str(r.failure) for r in run.context.reports.values())
+    assert all("epoch 1, step 1" in str(r.failure) for r in run.context.trials.values())
 
 
 def test_a_known_trial_is_not_run_again(prepare: Prepare) -> None:
@@ -270,7 +274,7 @@ def test_a_known_trial_is_not_run_again(prepare: Prepare) -> None:
 
     run.context._executor.run = counted  # type: ignore[method-assign]
     go(run)
-    assert calls == [1, 0]
+    assert calls == [1]
 
 
 @pytest.mark.parametrize(

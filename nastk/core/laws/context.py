@@ -16,12 +16,13 @@ from nastk.core.document import overlay
 from nastk.core.events import Event
 from nastk.core.laws.law import LawBroken
 from nastk.core.run.device import device_of
+from nastk.core.run.proxy import Proxy
 from nastk.core.run.runfile import configure
 from nastk.core.run.search import check_fit
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial import Evaluation, Proposal, Report, TrainedTrials
 from nastk.core.settings import RunConfig
-from nastk.core.types import Split
+from nastk.core.types import Shape, Split
 
 STEPS = 3
 TINY: dict[str, Any] = {
@@ -63,8 +64,8 @@ class SmallContext(SearchContext):
         dataset = SealedPart(config.dataset.name, config.dataset.config, self.watch, sealed)
         config = evolve(config, dataset=dataset)
         data = WatchedData(dataset.build(), config, self.watch)
-        trials = TrainedTrials(config.task.build(data), config.train, config.seed)
         space: SearchSpace = config.space.build(config.model)
+        trials = TrainedTrials(config.task.build(data), config.train, config.seed, Proxy(space, config))
         super().__init__(space, WatchedTrials(trials, self), config, config.executor.build(), self.watch.events.append)
         self.strategy: Strategy[Any] = config.strategy.build()
 
@@ -149,12 +150,20 @@ class WatchedTrials(Evaluation):
     def task(self) -> Task:
         return self.inner.task
 
+    @property
+    def shape(self) -> Shape:
+        return self.inner.shape
+
+    @property
+    def outputs(self) -> int:
+        return self.inner.outputs
+
     def check(self) -> None:
         self.inner.check()
 
-    def __call__(self, proposal: Proposal, proxy: Any) -> Report:
+    def __call__(self, proposal: Proposal) -> Report:
         self.context.watch.trials.append(proposal)
         if self.context.failing:
             return Report(proposal, failure="every trial of this context fails")
-        report = self.inner(proposal, proxy)
+        report = self.inner(proposal)
         return evolve(report, figures={name: 1.0 if name == "seconds" else v for name, v in report.figures.items()})

@@ -81,9 +81,10 @@ def space_for(part: Part) -> str:
 def run(context: SmallContext, folder: Path) -> Found:
     """Search to the end, or on from the last checkpoint in this folder."""
     store = RunDirectory(folder)
-    found = search(context.strategy, context, store)
+    found = search(context.strategy, context, store, every=0)
     saved = dict(store.load(STAGE) or {})
     saved.pop("seconds", None)
+    saved["trials"] = [attrs.asdict(report, recurse=False) for report in context.trials.values()]
     return Found(found.genotype, found.steps, saved)
 
 

@@ -13,7 +13,7 @@ from nastk.core.document import assign
 from nastk.core.errors import OutputError
 from nastk.core.run.exporter import Exporter, Trained
 from nastk.core.run.manifest import config_of
-from nastk.core.run.run import Run, read_genotype
+from nastk.core.run.run import Run, stored_genotype
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.training import Trainer
 
@@ -47,11 +47,8 @@ def trained_of(store: RunDirectory) -> Trained:
     if saved is None or saved["epoch"] < config.train.epochs:
         raise OutputError(f"{store.path} holds no finished training: go on with `nastk run --resume {store.path}`.")
     prepared = Run(config)
-    network = prepared.build(read_genotype(store.path / "genotype.json", prepared))
-    try:
-        network.load_state_dict(saved["weights"])
-    except RuntimeError as error:
-        raise OutputError(f"The weights in {store.path} are not those of its genotype.json: one was replaced.") from error
+    network = prepared.build(stored_genotype(store, prepared))
+    network.load_state_dict(saved["weights"])
     data = prepared.task.data
     mean, std = (tuple(numbers_C.tolist()) for numbers_C in (data.augmenter.mean_C, data.augmenter.std_C))
     return Trained(network.eval(), data.shape, prepared.task.outputs, mean, std)

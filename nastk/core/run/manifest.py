@@ -6,7 +6,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import tomllib
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +20,7 @@ from nastk.core.run.runfile import typed
 from nastk.core.run.store import RunDirectory
 from nastk.core.settings import RunConfig
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = ("nastk", "torch", "numpy", "attrs", "cattrs", "safetensors")
 
 
@@ -48,11 +47,11 @@ def manifest(config: RunConfig, device: torch.device) -> dict[str, Any]:
 
 def config_of(store: RunDirectory) -> RunConfig:
     """The configuration of an existing run, checked as a file from a stranger is."""
+    document = store.read_toml("manifest.toml")
     try:
-        document = tomllib.loads(store.read("manifest.toml"))
         schema, config = document["schema"], document["config"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise OutputError(f"{store.path / 'manifest.toml'} is damaged: {error}.") from error
+    except KeyError as error:
+        raise OutputError(f"{store.path / 'manifest.toml'} is damaged: {error} is missing.") from error
     if schema != SCHEMA:
         raise OutputError(f"{store.path} has manifest schema {schema!r}, this nastk reads {SCHEMA}.")
     return typed(config, str(store.path / "manifest.toml"))

@@ -17,11 +17,14 @@ from nastk.core.data.task import Task
 from nastk.core.data.testset import test_batches
 from nastk.core.errors import NastkError, OutputError
 from nastk.core.events import Notice, RunDone, StageDone, StageStarted, StepDone
+from nastk.core.model.compute import Compute
 from nastk.core.model.network import Network
 from nastk.core.run.manifest import config_of
+from nastk.core.run.precision import settled
+from nastk.core.run.proxy import Proxy
 from nastk.core.run.result import BATCHES, operations, test_figures
 from nastk.core.run.runfile import Source, configure
-from nastk.core.run.session import DRAWS, Session
+from nastk.core.run.session import DRAWS, GENOTYPE, RESULT, Session
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.tabular import TabularRun
 from nastk.core.run.training import Trainer, TrainState
@@ -44,7 +47,9 @@ class Run(Session):
         self.dataset = self.config.dataset.build()
         data = TrainingData(self.dataset, self.config.split, self.config.seed, self.device)
         self.task: Task = self.config.task.build(data)
-        return TrainedTrials(self.task, self.config.train, self.config.seed)
+        self.config, self.notices = settled(self.config, self.space, self.task)
+        proxy = Proxy(self.space, self.config)
+        return TrainedTrials(self.task, self.config.train, self.config.seed, proxy, self.stop.check, Compute.of(self.config))
 
     def finish(self, genotype: Genotype) -> dict[str, Any]:
         return self.test(self.train(genotype))
@@ -70,14 +75,15 @@ class Run(Session):
     def build(self, genotype: Genotype) -> Network:
         """The network of a genotype at full size, with fresh weights that depend on the seed and the genotype alone."""
         with seeded(self.config.seed, "final weights", genotype.digest):
-            network = Network(genotype, self.task.data.shape, self.task.outputs, auxiliary=self.config.train.auxiliary > 0)
+            sample, outputs, side = self.task.data.shape, self.task.outputs, self.config.train.auxiliary > 0
+            network = Network(genotype, sample, outputs, auxiliary=side, compute=Compute.of(self.config))
         return network.to(self.device)
 
     def train(self, genotype: Genotype) -> Network:
         """Train the network of a genotype from scratch, one checkpoint an epoch."""
         config = self.config.train
         network = self.build(genotype)
-        trainer = Trainer(network, self.task, config, self.config.seed, self.emit, self.splits)
+        trainer = Trainer(network, self.task, config, self.config.seed, self.emit, self.splits, self.config.capture)
         saved = self.store.load(trainer.stage)
         spent, start = 0.0, 0
         if saved is not None:
@@ -164,8 +170,8 @@ def run(
     else:
         prepared, store = _prepared(config, out, set, settings)
     with prepared.writing(store, _reporters(quiet), resumed=resume is not None):
-        if (store.path / "genotype.json").is_file():
-            genotype = read_genotype(store.path / "genotype.json", prepared)
+        if (store.path / GENOTYPE).is_file():
+            genotype = stored_genotype(store, prepared)
             if prepared.result["genotype"] is None:  # killed while it was being stored
                 prepared.take(genotype)
         else:
@@ -214,7 +220,7 @@ def evaluate(directory: str | Path, *, quiet: bool = True) -> dict[str, Any]:
     """Open the test data for a trained run that has not done so; returns the content of ``result.json``."""
     store = RunDirectory.open(Path(directory))
     prepared = Run(config_of(store))
-    genotype = read_genotype(store.path / "genotype.json", prepared)
+    genotype = stored_genotype(store, prepared)
     saved = store.load(Trainer.stage)
     if saved is None or saved["epoch"] < prepared.config.train.epochs:
         raise OutputError(f"{directory} holds no finished training: go on with `nastk run --resume {directory}`.")
@@ -233,8 +239,12 @@ def load_genotype(path: Path) -> Genotype:
     return Genotype.from_json(text, str(path))
 
 
-def read_genotype(path: Path, prepared: Session) -> Genotype:
-    """The genotype file of a run. Raises as :func:`load_genotype`, and :class:`NotInSpace`."""
+def stored_genotype(store: RunDirectory, prepared: Session) -> Genotype:
+    """The genotype of a run. Raises as :func:`load_genotype`, :class:`NotInSpace`, and :class:`OutputError` for another one."""
+    path = store.path / GENOTYPE
     genotype = load_genotype(path)
     prepared.space.encode(genotype)
+    found = store.read_json(RESULT)["genotype"] if (store.path / RESULT).is_file() else None
+    if found is not None and found["digest"] != genotype.digest:
+        raise OutputError(f"{path} is not the genotype that this run found, {found['digest']}: it was exchanged for another one.")
     return genotype

@@ -10,14 +10,16 @@ from attrs import frozen
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.errors import ConfigError
-from nastk.core.events import StageDone, StageStarted, StepDone
+from nastk.core.events import Notice, StageDone, StageStarted, StepDone
 from nastk.core.registry import registry
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.strategy import SearchContext, Strategy
-from nastk.core.run.trial import Proposal, Report
+from nastk.core.run.trial_log import TrialLog
 from nastk.core.types import Kind
 
 STAGE = "search"
+EVERY = 1.0
+"""Seconds between two checkpoints of a search whose steps are shorter. Its trials are kept one by one in any case."""
 
 
 @frozen
@@ -29,33 +31,83 @@ class SearchResult:
     seconds: float
 
 
-def search(strategy: Strategy[Any], context: SearchContext, store: RunDirectory) -> SearchResult:
-    """Run a strategy within the budget, one checkpoint a step; goes on from the last checkpoint of the directory.
+def search(strategy: Strategy[Any], context: SearchContext, store: RunDirectory, every: float = EVERY) -> SearchResult:
+    """Run a strategy within the budget; goes on from the last checkpoint of the directory.
 
     Raises :class:`ConfigError` when the strategy cannot search this space.
     """
     check_fit(strategy, context)
-    budget = context.config.budget
-    planned = min(strategy.steps, budget.steps or strategy.steps)
-    saved = store.load(STAGE)
-    if saved is None:
-        state, spent = strategy.begin(context), 0.0
-    else:
-        context.step, spent = saved["step"], saved["seconds"]
-        context.reports = {r["digest"]: _report(r) for r in saved["reports"]}
-        state = strategy.state(**saved["state"])
-    context.emit(StageStarted(STAGE, planned, "steps", context.step))
-    while not _over(strategy, state, context, planned, spent):
-        start = time.perf_counter()
-        state = strategy.step(context, state)
-        context.step += 1
-        spent += time.perf_counter() - start
-        tree = {f.name: getattr(state, f.name) for f in attrs.fields(type(state))}
-        reports = [_tree(report) for report in context.reports.values()]
-        store.save(STAGE, context.step, {"step": context.step, "seconds": spent, "reports": reports, "state": tree})
-        context.emit(StepDone(STAGE, context.step, strategy.figures(state)))
-    context.emit(StageDone(STAGE, spent))
-    return SearchResult(strategy.recommend(context, state)[0], context.step, spent)
+    loop = _Loop(strategy, context, store)
+    try:
+        return loop.run(every)
+    finally:
+        loop.close()
+
+
+class _Loop:
+    """A search between two steps: the state, and the seconds that it has taken."""
+
+    def __init__(self, strategy: Strategy[Any], context: SearchContext, store: RunDirectory) -> None:
+        self.strategy, self.context, self.store = strategy, context, store
+        self.planned = min(strategy.steps, context.config.budget.steps or strategy.steps)
+        self.log = TrialLog(store.path)
+        self.spent, self.seen, self.kept = 0.0, 0, 0
+        reports = self.log.read()
+        whole = [report for report in reports if report is not None]
+        saved = store.load(STAGE)
+        if saved is not None and len(whole) < max(len(reports), saved["trials"]):
+            lost = max(len(reports), saved["trials"]) - len(whole)
+            context.emit(Notice(f"{lost} trials in {self.log.path} are damaged: the search is repeated, with the others as they are."))
+            saved = None
+        context.trials.keep = self.log.keep
+        keys = [context.evaluation.key(report.proposal) for report in whole]
+        context.trials.restore(keys, whole, 0 if saved is None else saved["trials"])
+        if saved is None:
+            self.state = strategy.begin(context)
+        else:
+            context.step = self.kept = saved["step"]
+            self.spent, self.seen = saved["seconds"], saved["trials"]
+            self.state = strategy.state(**saved["state"])
+
+    def run(self, every: float) -> SearchResult:
+        context, strategy = self.context, self.strategy
+        context.emit(StageStarted(STAGE, self.planned, "steps", context.step))
+        last = time.perf_counter()
+        try:
+            while not self._over():
+                start = time.perf_counter()
+                state = strategy.step(context, self.state)
+                self.state, context.step, self.seen = state, context.step + 1, len(context.trials)
+                now = time.perf_counter()
+                self.spent += now - start
+                if now - last >= every:
+                    self._save()
+                    last = now
+                context.emit(StepDone(STAGE, context.step, strategy.figures(state)))
+        finally:
+            self._save()
+        context.emit(StageDone(STAGE, self.spent))
+        return SearchResult(strategy.recommend(context, self.state)[0], context.step, self.spent)
+
+    def close(self) -> None:
+        self.log.close()
+
+    def _save(self) -> None:
+        if self.context.step == self.kept:
+            return
+        tree = {f.name: getattr(self.state, f.name) for f in attrs.fields(type(self.state))}
+        saved = {"step": self.context.step, "seconds": self.spent, "trials": self.seen, "state": tree}
+        self.store.save(STAGE, self.context.step, saved)
+        self.kept = self.context.step
+
+    def _over(self) -> bool:
+        budget = self.context.config.budget
+        return (
+            self.context.step >= self.planned
+            or (budget.minutes is not None and self.spent >= budget.minutes * 60)
+            or self.context.trials.over
+            or self.strategy.finished(self.state)
+        )
 
 
 def check_fit(strategy: Strategy[Any], context: SearchContext) -> None:
@@ -70,28 +122,3 @@ def check_fit(strategy: Strategy[Any], context: SearchContext) -> None:
             "strategy",
         )
     strategy.check(context)
-
-
-def _over(strategy: Strategy[Any], state: Any, context: SearchContext, planned: int, spent: float) -> bool:
-    budget = context.config.budget
-    return (
-        context.step >= planned
-        or (budget.minutes is not None and spent >= budget.minutes * 60)
-        or (budget.evaluations is not None and len(context.reports) >= budget.evaluations)
-        or strategy.finished(state)
-    )
-
-
-def _tree(report: Report) -> dict[str, Any]:
-    proposal = report.proposal
-    return {
-        "digest": proposal.digest,
-        "genotype": proposal.genotype,
-        "epochs": proposal.epochs,
-        "figures": dict(report.figures),
-        "failure": report.failure,
-    }
-
-
-def _report(tree: dict[str, Any]) -> Report:
-    return Report(Proposal(tree["genotype"], tree["epochs"]), tree["figures"], tree["failure"])

@@ -11,20 +11,22 @@ from typing import Any
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.config import ReporterPart
-from nastk.core.errors import Interrupted, OutputError
-from nastk.core.events import Event, Notice, Reporter, RunStarted
+from nastk.core.errors import Interrupted, OutputError, Terminated
+from nastk.core.events import Event, Notice, Progress, Reporter, RunStarted
 from nastk.core.registry import registry
 from nastk.core.run.device import device_of
+from nastk.core.run.lock import locked
 from nastk.core.run.manifest import manifest
 from nastk.core.run.result import MEASURED, draw_result
 from nastk.core.run.search import check_fit
 from nastk.core.run.search import search as search_loop
+from nastk.core.run.stop import Stop
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial import Evaluation
 from nastk.core.settings import RunConfig
 
-RESULT = "result.json"
+RESULT, GENOTYPE = "result.json", "genotype.json"
 DRAWS = 8
 """Members that may turn out not to fit the data before a run is refused; usually all fit, or none."""
 
@@ -40,7 +42,10 @@ class Session(ABC):
         self.device = device_of(config.device)
         self.space = config.space.build(config.model)
         self.strategy: Strategy[Any] = config.strategy.build()
-        self.context = SearchContext(self.space, self.evaluation(), config, config.executor.build(), self.emit)
+        self.stop = Stop()
+        self.notices: list[str] = []
+        evaluation = self.evaluation()
+        self.context = SearchContext(self.space, evaluation, self.config, config.executor.build(), self.emit)
         check_fit(self.strategy, self.context)
         self.reporters: list[Reporter] = []
         self.store = RunDirectory(Path())
@@ -48,14 +53,19 @@ class Session(ABC):
 
     @abstractmethod
     def evaluation(self) -> Evaluation:
-        """How a candidate of the search comes to its figures; made once."""
+        """How a candidate of the search comes to its figures; made once. It may settle what the settings left open."""
 
     @abstractmethod
     def finish(self, genotype: Genotype) -> dict[str, Any]:
         """All that follows the search; returns the content of ``result.json``."""
 
     def emit(self, event: Event) -> None:
-        """Tell every reporter. Only a full or read-only disk ends the run; any other failure in one silences it."""
+        """Tell every reporter. Only a full or read-only disk ends the run; any other failure in one silences it.
+
+        Progress is also the moment at which a run that was asked to end does so. Raises :class:`Terminated`.
+        """
+        if isinstance(event, Progress):
+            self.stop.check()
         for reporter in list(self.reporters):
             try:
                 reporter.hear(event)
@@ -70,28 +80,33 @@ class Session(ABC):
 
     @contextmanager
     def writing(self, store: RunDirectory, reporters: Sequence[str], resumed: bool) -> Iterator[None]:
-        """Bind the run to its directory and open the reporters."""
-        self.store = store
-        if not resumed:
-            store.write_toml("manifest.toml", manifest(self.config, self.device))
-        self.result = self._summary()
-        if (store.path / RESULT).is_file():
-            self.result |= store.read_json(RESULT)
-        registry().load_listeners()
-        usual = [ReporterPart.named(name) for name in reporters]
-        wanted = [part for part in self.config.reporters if part.name not in reporters]
-        self.reporters = [part.build(store.path) for part in (*usual, *wanted)]
-        try:
-            self.emit(RunStarted(store.path, self.result, resumed))
-            yield
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"Interrupted; every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
-            ) from None
-        finally:
-            for reporter in self.reporters:
-                with suppress(Exception):  # what went wrong in the run matters more than a display that does not close
-                    reporter.close()
+        """Bind the run to its directory, which no other process may write to meanwhile, and open the reporters."""
+        with locked(store.path), self.stop.listening():
+            self.store = store
+            if not resumed:
+                store.write_toml("manifest.toml", manifest(self.config, self.device))
+            self.result = self._summary()
+            if (store.path / RESULT).is_file():
+                self.result |= store.read_json(RESULT)
+            registry().load_listeners()
+            usual = [ReporterPart.named(name) for name in reporters]
+            wanted = [part for part in self.config.reporters if part.name not in reporters]
+            self.reporters = [part.build(store.path) for part in (*usual, *wanted)]
+            go_on = f"every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
+            try:
+                self.emit(RunStarted(store.path, self.result, resumed))
+                for text in self.notices:
+                    self.emit(Notice(text))
+                yield
+            except KeyboardInterrupt:
+                raise Interrupted(f"Interrupted; {go_on}") from None
+            except Terminated:
+                raise Terminated(f"Terminated; {go_on}") from None
+            finally:
+                self.context.close()
+                for reporter in self.reporters:
+                    with suppress(Exception):  # what went wrong in the run matters more than a display that does not close
+                        reporter.close()
 
     def _summary(self) -> dict[str, Any]:
         config = self.config
@@ -109,15 +124,15 @@ class Session(ABC):
         }
 
     def _keep(self, status: str, **figures: Any) -> None:
-        self.result |= {"status": status, **figures}
+        self.result = self.result | {"status": status, **figures}
         self.store.write_json(RESULT, self.result)
 
     def take(self, genotype: Genotype) -> None:
         """Store the genotype that the rest of the run is about, and draw its cells; harmless to repeat."""
-        self.store.write("genotype.json", genotype.to_json())
+        self.store.write(GENOTYPE, genotype.to_json())
         draw_result(self.store.path, genotype)
         parts = {name: genotype.part(name) for name in ("neuron", "attention", "time_steps")}
-        self._keep("searched", **parts, genotype={"digest": genotype.digest, "file": "genotype.json"})
+        self._keep("searched", **parts, genotype={"digest": genotype.digest, "file": GENOTYPE})
 
     def search(self) -> Genotype:
         """Search, derive, and store the genotype."""

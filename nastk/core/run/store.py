@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.errors import OutputError, SchemaError
+from nastk.core.run.seal import opened, sealed
 
 KEEP = 2
 """Checkpoints of a stage that stay: the last one, and the one before in case the last is damaged."""
@@ -63,6 +65,7 @@ class RunDirectory:
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(target)
+            _sync(target.parent)
         except OSError as error:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
@@ -81,19 +84,27 @@ class RunDirectory:
         try:
             document = json.loads(self.read(name))
             if isinstance(document, dict):
-                return document
+                return opened(document, self.path / name)
             fault = f"expected an object, got {document!r:.40}"
         except ValueError as error:
             fault = str(error)
         raise OutputError(f"{self.path / name} is damaged: {fault}.")
 
-    def write_toml(self, name: str, document: Mapping[str, Any]) -> Path:
-        """Write a TOML file."""
-        return self.write(name, tomli_w.dumps(document))
+    def read_toml(self, name: str) -> dict[str, Any]:
+        """A TOML document. Raises :class:`OutputError` when it is missing or damaged."""
+        try:
+            document = tomllib.loads(self.read(name))
+        except tomllib.TOMLDecodeError as error:
+            raise OutputError(f"{self.path / name} is damaged: {error}.") from error
+        return opened(document, self.path / name)
 
-    def write_json(self, name: str, document: Any) -> Path:
-        """Write a JSON file."""
-        return self.write(name, json.dumps(document, indent=2) + "\n")
+    def write_toml(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write a TOML file, sealed with a checksum."""
+        return self.write(name, tomli_w.dumps(sealed(document)))
+
+    def write_json(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write a JSON object, sealed with a checksum."""
+        return self.write(name, json.dumps(sealed(document), indent=2) + "\n")
 
     def save(self, stage: str, step: int, tree: Any) -> None:
         """Checkpoint a tree of plain values, tensors and genotypes as ``checkpoints/STAGE-STEP.{safetensors,json}``."""
@@ -102,7 +113,7 @@ class RunDirectory:
         name = f"checkpoints/{stage}-{step:06d}"
         blob = safetensors.torch.save(tensors)
         self.write(f"{name}.safetensors", blob)
-        self.write_json(f"{name}.json", {"sha256": hashlib.sha256(blob).hexdigest(), "tree": document})
+        self.write_json(f"{name}.json", {"tensors": hashlib.sha256(blob).hexdigest(), "tree": document})
         for old in self._checkpoints(stage)[:-KEEP]:
             old.unlink(missing_ok=True)
             old.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -111,16 +122,26 @@ class RunDirectory:
         """The last whole checkpoint of a stage, or ``None``. A damaged one is passed over for the one before."""
         for path in reversed(self._checkpoints(stage)):
             try:
-                document = json.loads(path.read_text(encoding="utf-8"))
+                document = self.read_json(f"checkpoints/{path.name}")
                 blob = path.with_suffix(".safetensors").read_bytes()
-                if hashlib.sha256(blob).hexdigest() == document["sha256"]:
+                if hashlib.sha256(blob).hexdigest() == document["tensors"]:
                     return _unflatten(document["tree"], safetensors.torch.load(blob))
-            except (OSError, ValueError, KeyError, TypeError, SchemaError, safetensors.SafetensorError):
+            except (OSError, ValueError, KeyError, TypeError, OutputError, SchemaError, safetensors.SafetensorError):
                 continue
         return None
 
     def _checkpoints(self, stage: str) -> list[Path]:
         return sorted((self.path / "checkpoints").glob(f"{stage}-*.json"))
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in a folder outlast a power cut, on systems where folders can be synced."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _flatten(tree: Any, tensors: dict[str, Tensor]) -> Any:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, final
 
-from attrs import evolve
-
-from nastk.core.cell.cells import LAYERS, CellSpace
+from nastk.core.cell.cells import CellSpace
 from nastk.core.cell.graph import Genotype
-from nastk.core.cell.layout import fixed_path
 from nastk.core.cell.space import Relaxable, SearchSpace
 from nastk.core.data.splits import Batch
+from nastk.core.config import EstimatorPart
 from nastk.core.data.task import Task
 from nastk.core.errors import ConfigError
 from nastk.core.events import Emit, Progress
+from nastk.core.model.compute import Compute
 from nastk.core.model.network import Network
 from nastk.core.model.relaxation import EXACT, RelaxationConfig
 from nastk.core.run.executor import Executor
+from nastk.core.run.proxy import Proxy
 from nastk.core.run.trial import Evaluation, Proposal, Report
+from nastk.core.run.trials import Trials
+from nastk.core.run.work import TrialWork
 from nastk.core.seeds import rng, seeded
 from nastk.core.settings import RunConfig
-from nastk.core.types import Split
+from nastk.core.types import Shape, Split
 
 S = TypeVar("S")
 
@@ -37,41 +40,47 @@ class SearchContext:
         self.space, self.evaluation, self.config, self.emit = space, evaluation, config, emit
         self.step = 0
         self.seed = config.seed
-        self.reports: dict[str, Report] = {}
+        self.proxy = Proxy(space, config)
+        """The genotype at the size that the search trains."""
+        self.proxy.check()
+        self.trials = Trials(config.budget)
+        """Every report so far."""
         self._executor = executor
-        if isinstance(space, CellSpace) and config.proxy.cells:
-            by_layer = any(name.isdigit() for name in space.wirings)
-            if (by_layer or space.searches_layers) and config.proxy.cells != config.model.cells.values[0]:
-                raise ConfigError(
-                    ["proxy.cells: must equal model.cells when every layer has its own cell or the layer level is searched"],
-                    "proxy",
-                )
+        self._measured: dict[tuple[EstimatorPart, Genotype], float] = {}
 
     @property
     def task(self) -> Task:
         """What is learned, on which data. Raises :class:`ConfigError` where candidates are looked up in a table."""
         return self.evaluation.task
 
+    @property
+    def shape(self) -> Shape:
+        """Of one sample, ``(T, C, H, W)``, of tables too."""
+        return self.evaluation.shape
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network gives for a sample: classes; of tables too."""
+        return self.evaluation.outputs
+
     def rng(self, purpose: str) -> random.Random:
         """A generator that depends on the run's seed, the step and the purpose alone."""
         return rng(self.seed, self.step, purpose)
 
-    def proxy(self, genotype: Genotype) -> Genotype:
-        """The genotype at the size that the search trains; what is searched is left as it is."""
-        wanted: dict[str, Any] = {}
-        model, proxy = self.config.model, self.config.proxy
-        if proxy.channels and not model.channels.searched:
-            wanted["channels"] = proxy.channels
-        searches_layers = isinstance(self.space, CellSpace) and self.space.searches_layers
-        if proxy.cells and not model.cells.searched and not searches_layers:
-            wanted[LAYERS] = fixed_path(proxy.cells)
-        return evolve(genotype, parts={**dict(genotype.parts), **wanted})
+    def measure(self, estimator: EstimatorPart, genotype: Genotype) -> float:
+        """An estimator's number for a genotype at full size; remembered."""
+        place = estimator, genotype
+        if place not in self._measured:
+            self._measured[place] = estimator.build().estimate(genotype, self.shape, self.outputs).value
+        return self._measured[place]
 
     def network(self, genotype: Genotype, *, affine: bool = True, relaxation: RelaxationConfig = EXACT) -> Network:
         """A fresh network at proxy size on the run's device; its weights depend on the seed and the genotype alone."""
         small = self.proxy(genotype)
         with seeded(self.seed, "weights", small.digest):
-            network = Network(small, self.task.data.shape, self.task.outputs, affine=affine, relaxation=relaxation)
+            sample, outputs = self.task.data.shape, self.task.outputs
+            compute = Compute.of(self.config)
+            network = Network(small, sample, outputs, affine=affine, relaxation=relaxation, compute=compute)
         return network.to(self.task.data.device)
 
     def supernet(self, relaxation: RelaxationConfig = EXACT) -> Network:
@@ -92,14 +101,29 @@ class SearchContext:
 
     def evaluate(self, proposals: Sequence[Proposal]) -> list[Report]:
         """One report for each proposal, in order. Known ones are remembered; the budget cuts the rest short."""
-        fresh = list({p.digest: p for p in proposals if p.digest not in self.reports}.values())
-        limit = self.config.budget.evaluations
-        allowed = fresh if limit is None else fresh[: max(0, limit - len(self.reports))]
-        work = self.evaluation
-        for done, report in enumerate(self._executor.run(allowed, lambda p: work(p, self.proxy(p.genotype))), start=1):
-            self.reports[report.proposal.digest] = report
-            self.emit(Progress("search", done / len(allowed)))
-        return [self.reports[p.digest] for p in proposals if p.digest in self.reports]
+        trials = self.trials
+        keys = [self.evaluation.key(proposal) for proposal in proposals]
+        fresh = {key: proposal for key, proposal in zip(keys, proposals, strict=True) if key not in trials}
+        allowed = dict(islice(fresh.items(), trials.left))
+        missing = [proposal for key, proposal in allowed.items() if key not in trials.recalled]
+        reports = self._executor.run(missing, TrialWork(self.evaluation, self.config)) if missing else iter(())
+        try:
+            for done, (key, proposal) in enumerate(allowed.items(), start=1):
+                if trials.over:
+                    break
+                if key in trials.recalled:
+                    trials.saw(key, trials.recalled.pop(key))
+                else:
+                    trials.made(key, next(reports, None) or Report(proposal, failure="the executor gave no report"))
+                self.emit(Progress("search", done / len(allowed)))
+        finally:
+            if isinstance(reports, Generator):
+                reports.close()
+        return [trials[key] for key in keys if key in trials]
+
+    def close(self) -> None:
+        """Release what was started for trials."""
+        self._executor.close()
 
 
 class Strategy(ABC, Generic[S]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from attrs import frozen
@@ -15,6 +16,7 @@ from nastk.core.run.session import DRAWS, Session
 from nastk.core.run.trial import Evaluation, Proposal, Report
 from nastk.core.seeds import rng
 from nastk.core.settings import RunConfig
+from nastk.core.types import Shape
 
 
 @frozen
@@ -29,14 +31,28 @@ class TabularTrials(Evaluation):
         fault = f"the benchmark {self.name!r} has no data to train on: use a strategy that samples (random-search)"
         raise ConfigError([fault], "strategy")
 
+    @property
+    def shape(self) -> Shape:
+        return self.benchmark.shape
+
+    @property
+    def outputs(self) -> int:
+        return self.benchmark.classes
+
     def check(self) -> None:
         """A look-up needs nothing."""
 
-    def __call__(self, proposal: Proposal, proxy: Genotype) -> Report:
-        """The figures of the member itself; a table has no proxy."""
-        del proxy
+    def key(self, proposal: Proposal) -> Hashable:
+        """The member itself: a table tells cells apart that compute the same."""
+        return proposal.genotype, self._epochs(proposal)
+
+    def _epochs(self, proposal: Proposal) -> int:
         lengths = self.benchmark.epochs
-        epochs = max((n for n in lengths if n <= proposal.epochs), default=lengths[0])
+        return max((n for n in lengths if n <= proposal.epochs), default=lengths[0])
+
+    def __call__(self, proposal: Proposal) -> Report:
+        """The figures of the member itself; a table has no proxy."""
+        epochs = self._epochs(proposal)
         try:
             return Report(proposal, {**self.benchmark.look_up(proposal.genotype, epochs), "epochs": epochs})
         except NastkError as error:

@@ -129,7 +129,7 @@ class Spender(Right):
     def ask(self, context: SearchContext, state: Place) -> Sequence[Proposal]:
         (first,) = super().ask(context, state)
         other = Proposal(context.space.mutate(first.genotype, context.rng("other")), 1)
-        reports = [context.evaluation(p, context.proxy(p.genotype)) for p in (first, other)]
+        reports = [context.evaluation(p) for p in (first, other)]
         return [max(reports, key=lambda report: report.accuracy).proposal]
 
 
