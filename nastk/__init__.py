@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what a type checker sees; at run time the same names are loaded on first use
     from nastk.core import mark as mark
+    from nastk.core.bench.bench import bench as bench
+    from nastk.core.bench.outcome import BenchResult as BenchResult
     from nastk.core.cell.graph import Cell as Cell
     from nastk.core.cell.graph import Edge as Edge
     from nastk.core.cell.graph import Genotype as Genotype
@@ -41,6 +43,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time the same names are lo
     from nastk.core.model.surrogate import Surrogate as Surrogate
     from nastk.core.registry import registry as registry
     from nastk.core.run.benchmark import Benchmark as Benchmark
+    from nastk.core.run.estimate import estimate as estimate
     from nastk.core.run.executor import Executor as Executor
     from nastk.core.run.export import export as export
     from nastk.core.run.exporter import Exporter as Exporter
@@ -49,11 +52,14 @@ if TYPE_CHECKING:  # what a type checker sees; at run time the same names are lo
     from nastk.core.run.run import run as run
     from nastk.core.run.run import search as search
     from nastk.core.run.run import train as train
+    from nastk.core.run.runs import compare_runs as compare_runs
+    from nastk.core.run.runs import runs as runs
     from nastk.core.run.strategy import AskTell as AskTell
     from nastk.core.run.strategy import SearchContext as SearchContext
     from nastk.core.run.strategy import Strategy as Strategy
     from nastk.core.run.trial import Proposal as Proposal
     from nastk.core.run.trial import Report as Report
+    from nastk.core.run.verify import verify as verify
     from nastk.core.scaffold import new as new
     from nastk.core.settings import RunConfig as RunConfig
     from nastk.core.types import Axis as Axis
@@ -105,12 +111,18 @@ _FACE = {
     "Strategy": "nastk.core.run.strategy:Strategy",
     "AskTell": "nastk.core.run.strategy:AskTell",
     "RunConfig": "nastk.core.settings:RunConfig",
+    "estimate": "nastk.core.run.estimate:estimate",
     "run": "nastk.core.run.run:run",
     "search": "nastk.core.run.run:search",
     "train": "nastk.core.run.run:train",
     "evaluate": "nastk.core.run.run:evaluate",
+    "bench": "nastk.core.bench.bench:bench",
+    "BenchResult": "nastk.core.bench.outcome:BenchResult",
     "check": "nastk.core.laws.check:check",
     "check_all": "nastk.core.laws.check:check_all",
+    "runs": "nastk.core.run.runs:runs",
+    "compare_runs": "nastk.core.run.runs:compare_runs",
+    "verify": "nastk.core.run.verify:verify",
     "export": "nastk.core.run.export:export",
     "new": "nastk.core.scaffold:new",
 }

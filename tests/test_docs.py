@@ -24,7 +24,7 @@ from nastk.cli.app import app
 from nastk.core import errors, events, hookspecs
 from nastk.core.describe import settings
 from nastk.core.types import Kind
-from nastk.plugins.reporters.jsonl import read
+from nastk.core.run.metrics import read
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nastk
-from nastk.cli import checking, exporting, listing, scaffolding
+from nastk.cli import benching, checking, estimating, exporting, inspecting, listing, scaffolding
 from nastk.cli.sentences import sentences
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ Seed = Annotated[int | None, typer.Option(help="The one seed of the run.  [defau
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N, mps or auto.  [default: auto]", metavar="NAME")]
 Out = Annotated[Path | None, typer.Option(help="New or empty run directory.  [default: a fresh one below runs/]")]
 Resume = Annotated[Path | None, typer.Option(help="Go on with an interrupted run, with its own settings.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate time and memory, by a few batches of each stage.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No live display; print the result as JSON.")]
 
 
@@ -57,12 +58,16 @@ def run(
     device: Device = None,
     out: Out = None,
     resume: Resume = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Search, derive, retrain from scratch, test once, report."""
     flags = _settings(
         config, strategy=strategy, space=space, dataset=dataset, neuron=neuron, attention=attention, seed=seed, device=device
     )
+    if dry_run:
+        estimating.dry_run({**flags, "set": set_ or ()}, resume=resume is not None, quiet=quiet)
+        return
     result = nastk.run(**flags, set=set_ or (), out=out, resume=resume, quiet=quiet)
     if quiet:
         typer.echo(json.dumps(result, indent=2))
@@ -122,7 +127,10 @@ def evaluate(
         typer.echo(json.dumps(result, indent=2))
 
 
+app.command()(benching.bench)
 app.command()(exporting.export)
+app.command()(inspecting.runs)
+app.command()(inspecting.verify)
 app.command()(listing.plugins)
 app.command()(listing.describe)
 app.command()(checking.check)

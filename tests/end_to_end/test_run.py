@@ -17,10 +17,10 @@ import nastk
 from nastk.core.cell.graph import Genotype
 from nastk.core.run import run as run_module
 from nastk.core.run.manifest import config_of
+from nastk.core.run.metrics import read
 from nastk.core.run.run import Run
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.training import wilson
-from nastk.plugins.reporters.jsonl import read
 
 
 def test_files_of_a_run(finished: Path) -> None:

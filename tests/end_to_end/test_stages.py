@@ -14,10 +14,10 @@ from nastk.core.cell.graph import Genotype
 from nastk.core.errors import Diverged, Interrupted, OutputError
 from nastk.core.events import StepDone
 from nastk.core.run import session
+from nastk.core.run.metrics import read
 from nastk.core.run.run import Run
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.training import Trainer
-from nastk.plugins.reporters.jsonl import read
 
 
 @pytest.mark.parametrize(("stage", "step"), [("search", 1), ("search", 2), ("train", 1), ("train", 2)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nastk.core.errors import ConfigError, NastkError
 from nastk.core.laws.context import STEPS, SmallContext, small_context
 from nastk.core.laws.law import ensure
 from nastk.core.registry import registry
+from nastk.core.run.compare import difference
 from nastk.core.run.search import STAGE, search
 from nastk.core.run.store import RunDirectory
 from nastk.core.types import Kind
@@ -114,22 +115,6 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): snapshot(inner) for key, inner in value.items()}
     return [snapshot(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def difference(first: Any, second: Any, path: str = "") -> str:
-    """Where two trees differ, ``.alpha.shared``, or nothing where they are equal bit by bit."""
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        comparable = first.dtype == second.dtype and first.shape == second.shape
-        alike = comparable and bool(((first == second) | (first.isnan() & second.isnan())).all())
-        return "" if alike else path or "."
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        names = sorted(first.keys() ^ second.keys())
-        inner = (difference(first[name], second[name], f"{path}.{name}") for name in first if name in second)
-        return f"{path}.{names[0]}" if names else next(filter(None, inner), "")
-    if isinstance(first, Sequence) and isinstance(second, Sequence) and not isinstance(first, str):
-        inner = (difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(first, second, strict=False)))
-        return f"{path} (its length)" if len(first) != len(second) else next(filter(None, inner), "")
-    return "" if bool(first == second) or (first != first and second != second) else path or "."
 
 
 def agree(first: Found, second: Found, when: str) -> None:

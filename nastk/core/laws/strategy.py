@@ -15,7 +15,6 @@ from nastk.core.laws.searching import (
     Searcher,
     SmallSearch,
     agree,
-    difference,
     draw,
     finished,
     prepare,
@@ -24,6 +23,7 @@ from nastk.core.laws.searching import (
     states,
 )
 from nastk.core.laws.watch import elsewhere, random_state_kept
+from nastk.core.run.compare import difference
 from nastk.core.types import Kind
 
 LOOKS = 20_000

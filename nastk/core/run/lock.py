@@ -41,6 +41,21 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def holder(folder: Path) -> str:
+    """Who holds the directory, in words; empty when nobody does."""
+    if not (folder / LOCK).is_file():
+        return ""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return _owner(folder)
+    except OSError:  # a directory that cannot be written is not being written
+        return ""
+    lock.release()
+    return ""
+
+
 def _owner(folder: Path) -> str:
     try:
         found = json.loads((folder / OWNER).read_text(encoding="utf-8"))

@@ -49,7 +49,6 @@ class _Loop:
 
     def __init__(self, strategy: Strategy[Any], context: SearchContext, store: RunDirectory) -> None:
         self.strategy, self.context, self.store = strategy, context, store
-        self.planned = min(strategy.steps, context.config.budget.steps or strategy.steps)
         self.log = TrialLog(store.path)
         self.spent, self.seen, self.kept = 0.0, 0, 0
         reports = self.log.read()
@@ -57,7 +56,7 @@ class _Loop:
         saved = store.load(STAGE)
         if saved is not None and len(whole) < max(len(reports), saved["trials"]):
             lost = max(len(reports), saved["trials"]) - len(whole)
-            context.emit(Notice(f"{lost} trials in {self.log.path} are damaged: the search is repeated, with the others as they are."))
+            context.emit(Notice(f"{lost} trials in {self.log.path} are damaged: the search is repeated, the others stay."))
             saved = None
         context.trials.keep = self.log.keep
         keys = [context.evaluation.key(report.proposal) for report in whole]
@@ -71,7 +70,7 @@ class _Loop:
 
     def run(self, every: float) -> SearchResult:
         context, strategy = self.context, self.strategy
-        context.emit(StageStarted(STAGE, self.planned, "steps", context.step))
+        context.emit(StageStarted(STAGE, planned(strategy, context), "steps", context.step))
         last = time.perf_counter()
         try:
             while not self._over():
@@ -101,13 +100,23 @@ class _Loop:
         self.kept = self.context.step
 
     def _over(self) -> bool:
-        budget = self.context.config.budget
-        return (
-            self.context.step >= self.planned
-            or (budget.minutes is not None and self.spent >= budget.minutes * 60)
-            or self.context.trials.over
-            or self.strategy.finished(self.state)
-        )
+        return over(self.strategy, self.context, self.state, self.spent)
+
+
+def planned(strategy: Strategy[Any], context: SearchContext) -> int:
+    """The steps that a search has at most."""
+    return min(strategy.steps, context.config.budget.steps or strategy.steps)
+
+
+def over(strategy: Strategy[Any], context: SearchContext, state: Any, spent: float) -> bool:
+    """Whether a search ends here: at its planned end, at that of the budget, or because the strategy says so."""
+    minutes = context.config.budget.minutes
+    return (
+        context.step >= planned(strategy, context)
+        or (minutes is not None and spent >= minutes * 60)
+        or context.trials.over
+        or strategy.finished(state)
+    )
 
 
 def check_fit(strategy: Strategy[Any], context: SearchContext) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +120,18 @@ class RunDirectory:
 
     def load(self, stage: str) -> Any | None:
         """The last whole checkpoint of a stage, or ``None``. A damaged one is passed over for the one before."""
+        return next((tree for _, tree in self.kept(stage)), None)
+
+    def kept(self, stage: str) -> Iterator[tuple[int, Any]]:
+        """Every whole checkpoint of a stage with its step, the last one first."""
         for path in reversed(self._checkpoints(stage)):
             try:
                 document = self.read_json(f"checkpoints/{path.name}")
                 blob = path.with_suffix(".safetensors").read_bytes()
                 if hashlib.sha256(blob).hexdigest() == document["tensors"]:
-                    return _unflatten(document["tree"], safetensors.torch.load(blob))
+                    yield int(path.stem.rpartition("-")[2]), _unflatten(document["tree"], safetensors.torch.load(blob))
             except (OSError, ValueError, KeyError, TypeError, OutputError, SchemaError, safetensors.SafetensorError):
                 continue
-        return None
 
     def _checkpoints(self, stage: str) -> list[Path]:
         return sorted((self.path / "checkpoints").glob(f"{stage}-*.json"))

@@ -19,7 +19,7 @@ class Trials(Mapping[Hashable, Report]):
         self.budget = budget
         self.seconds = 0.0
         """What the trials took: device time, simulated in a table."""
-        self.keep: Callable[[int, Report], None] = lambda number, report: None
+        self.keep: Callable[[int, Report], None] = _forget
         """Stores a report that was made just now, and its place in the order, from 1 on."""
         self.recalled: dict[Hashable, Report] = {}
         self._seen: dict[Hashable, Report] = {}
@@ -63,3 +63,7 @@ class Trials(Mapping[Hashable, Report]):
         for key, report in pairs[:seen]:
             self.saw(key, report)
         self.recalled = dict(pairs[seen:])
+
+
+def _forget(number: int, report: Report) -> None:
+    del number, report

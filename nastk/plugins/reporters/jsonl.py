@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import time
 from pathlib import Path
@@ -12,16 +11,15 @@ from typing import Any
 from nastk.core import mark
 from nastk.core.errors import OutputError
 from nastk.core.events import Event, Notice, Reporter, StageDone, StageStarted, StepDone
+from nastk.core.run.metrics import FILE, line
 from nastk.plugins.reporters.figures import plain
-
-FILE = "metrics.jsonl"
 
 
 @mark.reporter("jsonl")
 class Jsonl(Reporter):
     """Appends every stage, step and notice to metrics.jsonl, one JSON object a line.
 
-    ``time`` is in seconds since the epoch. The file is opened at the first event that is stored, and every line is
+    ``time`` is in seconds since the epoch, ``crc32`` a checksum of the rest of the line. The file is opened at the first event that is stored, and every line is
     handed to the system at once, so a killed run loses nothing that it said. A step that is done again after a resume
     stands twice: the later one counts. Raises :class:`OutputError` when a line cannot be written.
     """
@@ -35,11 +33,11 @@ class Jsonl(Reporter):
         entry = stored(event)
         if entry is None:
             return
-        line = json.dumps({**plain(entry), "time": round(time.time(), 3)}, allow_nan=False)
+        written = line({**plain(entry), "time": round(time.time(), 3)})
         try:
             if self._file is None:
                 self._file = _open(self.path)
-            _write(self._file, line.encode() + b"\n")
+            _write(self._file, written)
         except OSError as error:
             self.close()  # the next event opens anew, and so ends the line that was torn here
             raise OutputError(
@@ -65,29 +63,6 @@ def stored(event: Event) -> dict[str, Any] | None:
         case Notice(text):
             return {"event": "notice", "text": text}
     return None
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Every whole line of a ``metrics.jsonl``, in order; lines that a crash has torn are skipped.
-
-    A file that is not there is a run that has stored nothing yet: the list is empty. Raises :class:`OutputError` when
-    the file cannot be read.
-    """
-    try:
-        lines = Path(path).read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise OutputError(f"Cannot read {path} ({error.strerror or error}): check the path and its permissions.") from error
-    return [entry for line in lines if (entry := _parsed(line)) is not None]
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:  # not JSON, or not even text
-        return None
-    return entry if isinstance(entry, dict) else None
 
 
 def _open(path: Path) -> io.FileIO:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from nastk.core.errors import OutputError
 from nastk.core.events import Notice, Progress, RunDone, RunStarted, StageDone, StageStarted, StepDone
 from nastk.core.registry import registry
+from nastk.core.run.metrics import line, read
 from nastk.core.types import Kind
 from nastk.plugins.reporters import jsonl
-from nastk.plugins.reporters.jsonl import Jsonl, read
+from nastk.plugins.reporters.jsonl import Jsonl
 
 texts = st.text(max_size=12)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
@@ -106,7 +107,9 @@ def test_each_line_is_there_at_once_with_its_time(tmp_path, monkeypatch):
         reporter.hear(StepDone("search", step, {"loss": math.nan, "curve": [1.0, math.inf]}))
         lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
         assert len(lines) == step + 1
-    assert json.loads(lines[-1]) == {
+    entry = json.loads(lines[-1])
+    assert len(entry.pop("crc32")) == 8
+    assert entry == {
         "event": "step",
         "stage": "search",
         "step": 2,
@@ -139,7 +142,8 @@ def test_tensors_and_paths_become_plain(tmp_path):
 
 def test_foreign_lines_are_skipped(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"event": "notice", "text": "a"}\n\n[1]\n\xff\x00\n{"event": "noti')
+    whole = line({"event": "notice", "text": "a"})
+    path.write_bytes(whole + b'\n[1]\n\xff\x00\n{"event": "notice", "text": "b"}\n{"event": "noti')
     assert read(path) == [{"event": "notice", "text": "a"}]
 
 
@@ -178,3 +182,15 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
 
 def test_is_found_by_name():
     assert registry().load(Kind.REPORTER, "jsonl") is Jsonl
+
+
+@given(st.integers(0, 10**6), st.integers(0, 7))
+@settings(deadline=None, max_examples=60)
+def test_a_flipped_bit_is_never_read_as_a_figure(place, bit):
+    entries = [{"event": "step", "stage": "train", "step": n, "figures": {"loss": n / 3}, "time": 1.5} for n in (1, 2)]
+    data = bytearray(b"".join(map(line, entries)))
+    data[place % len(data)] ^= 1 << bit
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "metrics.jsonl"
+        path.write_bytes(data)
+        assert all(entry in entries for entry in read(path))

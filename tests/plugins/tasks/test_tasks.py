@@ -141,7 +141,7 @@ SMALL: dict[str, Any] = {
 
 
 def losses(directory: Path, stage: str) -> list[float]:
-    from nastk.plugins.reporters.jsonl import read
+    from nastk.core.run.metrics import read
 
     lines = read(directory / "metrics.jsonl")
     return [line["figures"]["loss"] for line in lines if line["event"] == "step" and line["stage"] == stage]
