@@ -58,10 +58,20 @@ class Diverged(NastkError):
     """The loss became NaN or infinite."""
 
 
+class TrialsFailed(NastkError):
+    """So many trials failed that to go on would be to no purpose."""
+
+
 class Interrupted(NastkError):
     """The user pressed Ctrl-C; says how to go on."""
 
     exit_code = 130
+
+
+class Paused(NastkError):
+    """The slice of time that the process was given is over; says how to go on."""
+
+    exit_code = 75
 
 
 class Terminated(NastkError):

@@ -30,7 +30,7 @@ TINY: dict[str, Any] = {
     "model": {"channels": 2, "cells": 1},
     "proxy": {"channels": 0, "cells": 0},
     "train": {"batch": 64},  # all images of a trial at once
-    "budget": {"steps": STEPS},
+    "budget": {"steps": STEPS, "failed": 1.0},
     "device": "cpu",
 }
 UNIT = 20

@@ -98,6 +98,7 @@ class _Loop:
         saved = {"step": self.context.step, "seconds": self.spent, "trials": self.seen, "state": tree}
         self.store.save(STAGE, self.context.step, saved)
         self.kept = self.context.step
+        self.context.within.done()
 
     def _over(self) -> bool:
         return over(self.strategy, self.context, self.state, self.spent)

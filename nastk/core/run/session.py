@@ -11,19 +11,20 @@ from typing import Any
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.config import ReporterPart
-from nastk.core.errors import Interrupted, OutputError, Terminated
+from nastk.core.errors import Interrupted, OutputError
 from nastk.core.events import Event, Notice, Progress, Reporter, RunStarted
 from nastk.core.registry import registry
 from nastk.core.run.device import device_of
 from nastk.core.run.lock import locked
 from nastk.core.run.manifest import manifest
 from nastk.core.run.result import MEASURED, draw_result
-from nastk.core.run.search import check_fit
+from nastk.core.run.search import STAGE, check_fit
 from nastk.core.run.search import search as search_loop
-from nastk.core.run.stop import Stop
+from nastk.core.run.stop import Stop, Stopped
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial import Evaluation
+from nastk.core.run.within import WithinStage
 from nastk.core.settings import RunConfig
 
 RESULT, GENOTYPE = "result.json", "genotype.json"
@@ -42,7 +43,7 @@ class Session(ABC):
         self.device = device_of(config.device)
         self.space = config.space.build(config.model)
         self.strategy: Strategy[Any] = config.strategy.build()
-        self.stop = Stop()
+        self.stop = Stop(config.slice_minutes)
         self.notices: list[str] = []
         evaluation = self.evaluation()
         self.context = SearchContext(self.space, evaluation, self.config, config.executor.build(), self.emit)
@@ -62,7 +63,7 @@ class Session(ABC):
     def emit(self, event: Event) -> None:
         """Tell every reporter. Only a full or read-only disk ends the run; any other failure in one silences it.
 
-        Progress is also the moment at which a run that was asked to end does so. Raises :class:`Terminated`.
+        Progress is also the moment at which a run that was asked to end does so. Raises :class:`~nastk.core.run.stop.Stopped`.
         """
         if isinstance(event, Progress):
             self.stop.check()
@@ -91,6 +92,7 @@ class Session(ABC):
             registry().load_listeners()
             usual = [ReporterPart.named(name) for name in reporters]
             wanted = [part for part in self.config.reporters if part.name not in reporters]
+            self.context.within = self.within(STAGE)
             self.reporters = [part.build(store.path) for part in (*usual, *wanted)]
             go_on = f"every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
             try:
@@ -100,13 +102,17 @@ class Session(ABC):
                 yield
             except KeyboardInterrupt:
                 raise Interrupted(f"Interrupted; {go_on}") from None
-            except Terminated:
-                raise Terminated(f"Terminated; {go_on}") from None
+            except Stopped as stopped:
+                raise type(stopped.error)(f"{stopped}; {go_on}") from None
             finally:
                 self.context.close()
                 for reporter in self.reporters:
                     with suppress(Exception):  # what went wrong in the run matters more than a display that does not close
                         reporter.close()
+
+    def within(self, stage: str) -> WithinStage:
+        """Where the steps of a stage keep how far they are."""
+        return WithinStage(self.store, stage, 60 * self.config.checkpoint_minutes, self.stop)
 
     def _summary(self) -> dict[str, Any]:
         config = self.config

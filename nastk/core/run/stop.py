@@ -1,37 +1,57 @@
-"""SIGTERM, as a cluster sends it before it kills: the batch is finished, what is there is kept, the process exits with 143."""
+"""When a process has to end before its run: SIGTERM, as a cluster sends it before it kills, or the end of its slice."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from nastk.core.errors import Terminated
+from nastk.core.errors import NastkError, Paused, Terminated
+
+
+class Stopped(BaseException):
+    """The process has to end: no exception of a trial, which those who run trials catch."""
+
+    def __init__(self, error: NastkError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Stop:
-    """Whether the process was asked to end."""
+    """Whether the process was asked to end: the batch is finished then, what is there is kept, and the process ends."""
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, minutes: float | None = None) -> None:
+        self.minutes = minutes
+        self._deadline: float | None = None
+        self._signalled = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether it is time to keep what is there."""
+        return self._signalled or (self._deadline is not None and time.monotonic() >= self._deadline)
 
     def check(self) -> None:
-        """Raise :class:`Terminated` once the process was asked to end."""
+        """Raise :class:`Stopped` when it is time to end."""
+        if self._signalled:
+            raise Stopped(Terminated("Terminated"))
         if self.requested:
-            raise Terminated("Terminated")
+            raise Stopped(Paused(f"Paused after {self.minutes:g} minutes (slice_minutes)"))
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGTERM as a request while the block runs; in a thread, where no signal arrives, nothing changes."""
+        """Begin the slice, and take SIGTERM as a request while the block runs (in the main thread: others hear no signal)."""
+        if self.minutes is not None:
+            self._deadline = time.monotonic() + 60 * self.minutes
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def ask(number: int, frame: FrameType | None) -> None:
             del number, frame
-            self.requested = True
+            self._signalled = True
 
         before = signal.signal(signal.SIGTERM, ask)
         try:

@@ -114,7 +114,12 @@ class RunDirectory:
         blob = safetensors.torch.save(tensors)
         self.write(f"{name}.safetensors", blob)
         self.write_json(f"{name}.json", {"tensors": hashlib.sha256(blob).hexdigest(), "tree": document})
-        for old in self._checkpoints(stage)[:-KEEP]:
+        self.forget(stage, KEEP)
+
+    def forget(self, stage: str, keep: int = 0) -> None:
+        """Remove the checkpoints of a stage but the last ``keep``."""
+        paths = self._checkpoints(stage)
+        for old in paths[: len(paths) - keep]:
             old.unlink(missing_ok=True)
             old.with_suffix(".safetensors").unlink(missing_ok=True)
 

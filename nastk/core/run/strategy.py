@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, final
 
 from nastk.core.cell.cells import CellSpace
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.space import Relaxable, SearchSpace
-from nastk.core.data.splits import Batch
 from nastk.core.config import EstimatorPart
+from nastk.core.data.splits import Batch
 from nastk.core.data.task import Task
 from nastk.core.errors import ConfigError
 from nastk.core.events import Emit, Progress
@@ -23,6 +23,7 @@ from nastk.core.run.executor import Executor
 from nastk.core.run.proxy import Proxy
 from nastk.core.run.trial import Evaluation, Proposal, Report
 from nastk.core.run.trials import Trials
+from nastk.core.run.within import Within
 from nastk.core.run.work import TrialWork
 from nastk.core.seeds import rng, seeded
 from nastk.core.settings import RunConfig
@@ -45,6 +46,8 @@ class SearchContext:
         self.proxy.check()
         self.trials = Trials(config.budget)
         """Every report so far."""
+        self.within = Within()
+        """Where a long step keeps how far it is."""
         self._executor = executor
         self._measured: dict[tuple[EstimatorPart, Genotype], float] = {}
 
@@ -115,6 +118,7 @@ class SearchContext:
                     trials.saw(key, trials.recalled.pop(key))
                 else:
                     trials.made(key, next(reports, None) or Report(proposal, failure="the executor gave no report"))
+                trials.check()
                 self.emit(Progress("search", done / len(allowed)))
         finally:
             if isinstance(reports, Generator):
@@ -159,6 +163,13 @@ class Strategy(ABC, Generic[S]):
     @abstractmethod
     def recommend(self, context: SearchContext, state: S) -> Sequence[Genotype]:
         """The best genotypes so far, best first, each in the space; never trains."""
+
+    def landmarks(self, state: S) -> Mapping[int, S]:
+        """Where steps begin to cost something else, for an estimate of the run: steps, each with a state to try it from.
+
+        ``state`` is the first one, before step 0. A strategy whose steps cost alike need not say so.
+        """
+        return {0: state}
 
     def figures(self, state: S) -> dict[str, Any]:
         """What is worth reporting after a step."""

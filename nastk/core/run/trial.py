@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.data.task import Task
-from nastk.core.errors import NastkError, Terminated
+from nastk.core.errors import NastkError
 from nastk.core.model.compute import PLAIN, Compute
 from nastk.core.model.network import Network
 from nastk.core.run.training import Trainer, evaluate
@@ -116,8 +116,6 @@ class TrainedTrials(Evaluation):
             for epoch in range(config.epochs):
                 trainer.epoch(epoch)
             scores = evaluate(network, network, self.task, self.task.data.unaugmented(Split.VALID))
-        except Terminated:
-            raise
         except NastkError as error:
             return Report(proposal, {"seconds": time.perf_counter() - start}, str(error))
         figures = {"accuracy": scores.accuracy, "loss": scores.loss, "nos": scores.nos}
