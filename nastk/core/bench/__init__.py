@@ -1,0 +1,1 @@
+"""Many seeds of strategies, and estimators, in a table of candidates that somebody trained."""
