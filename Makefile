@@ -17,7 +17,7 @@ INSTALL = $(VENV)/bin/python -m pip install -qq --constraint constraints.txt
 PINNED = pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-newest lint types check bench bench-peers clean
+.PHONY: help run test test-slow test-newest lint types check bench bench-peers bench-gpu clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -52,6 +52,9 @@ bench: $(VENV)/installed-test ## install, then every benchmark at a short settin
 
 bench-peers: $(VENV)/installed-test ## other toolkits against nastk; installs them into benchmarks/.envs
 	$(VENV)/bin/python benchmarks/run.py peers $(ARGS)
+
+bench-gpu: $(VENV)/installed-test ## everything that a large GPU is asked, in eight minutes (benchmarks/gpu/README.md)
+	$(VENV)/bin/python benchmarks/gpu/run.py $(ARGS)
 
 clean: ## remove the environments, caches and build results; runs stay
 	rm -rf $(VENV) $(NEWEST) benchmarks/.envs benchmarks/.short build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -77,6 +77,15 @@ def fault(side: Side) -> str:
     return ""
 
 
+def peak_mb(side: Side) -> float:
+    """The MB that one step of a side takes. Raises :class:`Failed`."""
+    worker = Worker(side, 1)
+    try:
+        return worker.sample(1)["peak_mb"]
+    finally:
+        worker.close()
+
+
 def compare(case: str, sides: Sequence[Side], threads: int, effort: Effort, refused: str = "") -> list[Row]:
     """Measure the sides of a case in turns; the first is the reference of all ratios. ``refused``: why not, if so."""
     rows = [Row(case, side.name, threads, side.settings, reference=i == 0, reason=refused) for i, side in enumerate(sides)]

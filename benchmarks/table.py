@@ -14,8 +14,10 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 FORMAT = "nastk-benchmark-1"
+GPU_FORMAT = "nastk-gpu-1"
 PAGE = HERE.parent / "docs" / "performance.md"
 COLUMNS = ("side", "threads", "CPU", "ratio", "wall", "ratio", "MB", "ratio", "remark")
+GPU_COLUMNS = ("bar", "case", "side", "figure", "ratio", "MB", "limit", "passed", "remark")
 PLACE = re.compile(r"(<!-- results ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -27,7 +29,8 @@ def main() -> None:
 def results(folder: Path) -> dict[str, dict[str, Any]]:
     """Every result of a folder by name; files of another format are left out."""
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    return {name: document for name, document in found.items() if document.get("format") == FORMAT}
+    known = {name: document for name, document in found.items() if document.get("format") in (FORMAT, GPU_FORMAT)}
+    return {name: document for name, document in known.items() if not document["header"].get("toy")}
 
 
 def filled(page: str, found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -38,6 +41,8 @@ def filled(page: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 def _block(document: Mapping[str, Any] | None) -> str:
     if document is None:
         return "Not measured yet.\n"
+    if document["format"] == GPU_FORMAT:
+        return _gpu_block(document)
     lines = []
     for case in dict.fromkeys(row["case"] for row in document["rows"]):
         lines += [f"{case}:", "", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
@@ -61,6 +66,27 @@ def cells(row: Mapping[str, Any]) -> list[str]:
 
     figures = [number("cpu", ".3g"), ratio("cpu_ratio"), number("wall", ".3g"), ratio("wall_ratio")]
     return [row["side"], str(row["threads"]), *figures, number("peak_mb", ".0f"), ratio("memory_ratio"), row["reason"]]
+
+
+def _gpu_block(document: Mapping[str, Any]) -> str:
+    lines = [_line(GPU_COLUMNS), _line(["---"] * len(GPU_COLUMNS)), *(_line(gpu_cells(row)) for row in document["rows"]), ""]
+    lines += [line for s in document["sections"] if s["reason"] for line in (f"Section {s['name']}: {s['reason']}.", "")]
+    header = document["header"]
+    where = f"{header['device']} with {header['memory_gb']} GB, driver {header['driver']}, CUDA {header['cuda']}"
+    return "\n".join([*lines, f"{header['date']}, commit {header['commit']}, {where}, {_software(header)}."]) + "\n"
+
+
+def _software(header: Mapping[str, Any]) -> str:
+    return f"Python {header['python']}, {_packages(header['versions'])}: `{header['command']}`"
+
+
+def gpu_cells(row: Mapping[str, Any]) -> list[str]:
+    """A row's texts, in the order of ``GPU_COLUMNS``."""
+    figure = "-" if row["value"] is None else f"{row['value']:.4g} {row['unit']}"
+    ratio = "-" if row["ratio"] is None else f"{row['ratio']:.3g}"
+    peak = "-" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
+    passed = {True: "yes", False: "no", None: ""}[row["passed"]]
+    return [row["bar"], row["case"], row["side"], figure, ratio, peak, row["limit"], passed, row["remark"]]
 
 
 def _line(words: Any) -> str:
