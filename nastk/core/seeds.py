@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -45,3 +45,24 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
         if devices:
             torch.cuda.manual_seed_all(key(seed, *purpose))
         yield
+
+
+def generator_states() -> dict[str, torch.Tensor]:
+    """The state of torch's global generators by device: what is drawn next depends on nothing else."""
+    import torch
+
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch's
+        states |= {f"cuda:{i}": torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())}
+    return states
+
+
+def restore_generators(states: Mapping[str, torch.Tensor]) -> None:
+    """The inverse of :func:`generator_states`, for the devices that are there."""
+    import torch
+
+    for device, state in states.items():
+        if device == "cpu":
+            torch.set_rng_state(state)
+        elif torch.cuda.is_available() and int(device.partition(":")[2]) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(state, device)

@@ -8,7 +8,7 @@ MAC: the stem on a static image (once, not at every step), the classifier, atten
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from nastk.core.data.splits import Batch
+from nastk.core.model.compute import recomputing
 from nastk.core.model.neuron import Neuron
 
 PROFILES = {"45nm": (4.6, 0.9)}
@@ -33,12 +34,14 @@ class SpikeCounter:
     def __init__(self, network: nn.Module) -> None:
         self.neurons = {n: m for n, m in network.named_modules() if isinstance(m, Neuron) and m.spiking}
         self.cells = sorted({cell for name in self.neurons if (cell := _cell_number(name)) is not None})
+        self._device = next((p.device for p in network.parameters()), torch.device("cpu"))
         self._handles: list[Any] = []
         self.reset()
 
     def reset(self) -> None:
         """Forget what was counted."""
         self._spikes: dict[int | None, Tensor] = {}
+        self._kept: dict[int | None, Tensor] = {}
         self._sites = 0
         self._images = 0
 
@@ -55,8 +58,10 @@ class SpikeCounter:
     def _hook(self, cell: int | None) -> Any:
         def count(module: nn.Module, args: Any, output: Any) -> None:
             del module, args
+            if recomputing():
+                return
             z_TBF = output[0]
-            spikes = z_TBF.sum()
+            spikes = z_TBF.sum(dtype=torch.promote_types(z_TBF.dtype, torch.float32))
             self._spikes[cell] = self._spikes[cell] + spikes if cell in self._spikes else spikes
             self._sites += z_TBF.numel()
 
@@ -67,18 +72,41 @@ class SpikeCounter:
         self._images += images
 
     def cut(self) -> None:
-        """Keep the counts and let go of the graphs behind them."""
-        self._spikes = {cell: spikes.detach() for cell, spikes in self._spikes.items()}
+        """Add the counts to totals, which stay where they are in memory, and let go of the graphs behind them."""
+        for cell, spikes in self._spikes.items():
+            if cell in self._kept:
+                self._kept[cell].add_(spikes.detach())
+            else:
+                self._kept[cell] = spikes.detach().clone()
+        self._spikes = {}
+
+    def totals(self) -> dict[str, Any]:
+        """What was counted so far, as plain values and tensors: the inverse of :meth:`put`."""
+        self.cut()
+        kept = [["" if cell is None else str(cell), spikes.clone()] for cell, spikes in self._kept.items()]
+        return {"kept": kept, "sites": self._sites, "images": self._images}
+
+    def put(self, totals: Mapping[str, Any]) -> None:
+        """Go on from what was counted elsewhere."""
+        self._kept = {int(cell) if cell else None: spikes.to(self._device).clone() for cell, spikes in totals["kept"]}
+        self._sites, self._images = totals["sites"], totals["images"]
+
+    def _counts(self) -> dict[int | None, Tensor]:
+        found = dict(self._kept)
+        for cell, spikes in self._spikes.items():
+            found[cell] = found[cell] + spikes if cell in found else spikes
+        return found
 
     def nos(self) -> Tensor:
         """Spikes an image, all neurons, all time steps."""
-        return torch.stack(list(self._spikes.values())).sum() / max(self._images, 1)
+        return torch.stack(list(self._counts().values())).sum() / max(self._images, 1)
 
     def figures(self) -> dict[str, Any] | None:
         """``{"total", "cells"}`` in spikes an image; ``None`` for a network without spiking neurons."""
         if not self.neurons or not self._images:
             return None
-        cells = [float(self._spikes.get(cell, torch.zeros(())).detach()) / self._images for cell in self.cells]
+        counts = self._counts()
+        cells = [float(counts.get(cell, torch.zeros(())).detach()) / self._images for cell in self.cells]
         return {"total": float(self.nos().detach()), "cells": cells}
 
     def firing_rate(self) -> float | None:

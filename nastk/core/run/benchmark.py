@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from nastk.core.cell.graph import Genotype
+from nastk.core.types import Shape
 
 
 class Benchmark(ABC):
@@ -19,13 +20,18 @@ class Benchmark(ABC):
 
     epochs: tuple[int, ...]
     """The lengths of training that the table has for every member, ascending."""
+    shape: Shape
+    """``(T, C, H, W)`` of one sample of the data that its candidates were trained on; ``T = 1`` for pictures."""
+    classes: int
+    """How many classes these data have. With :attr:`shape` it is what an estimator needs to measure a candidate."""
 
     @abstractmethod
     def look_up(self, genotype: Genotype, epochs: int) -> Mapping[str, float]:
         """The figures of a member trained for ``epochs`` epochs, one of :attr:`epochs`.
 
-        ``accuracy`` on validation data is among them, a share in [0, 1]; ``seconds`` of simulated training too where
-        the table has them. Raises :class:`~nastk.core.errors.NotInSpace` for a stranger.
+        ``accuracy`` on validation data is among them, a share in [0, 1]. Where the table has them: ``seconds`` of
+        simulated training, not fewer after more epochs; and costs that need no training (``parameters``, ``latency`` in
+        ms). What is not known of a member is left out. Raises :class:`~nastk.core.errors.NotInSpace` for a stranger.
         """
 
     @abstractmethod

@@ -25,8 +25,9 @@ def restore(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], 
     """The inverse of :func:`state_of`."""
     for name, values in state.items():
         p = parameters[name]
-        # Adam counts its steps in a CPU tensor; everything else lies with the parameter.
-        optimizer.state[p] = {k: v.clone() if k == "step" else v.clone().to(p.device) for k, v in values.items()}
+        # Adam counts its steps in a CPU tensor, unless it is to be recorded; everything else lies with the parameter.
+        here = () if optimizer.defaults.get("capturable") else ("step",)
+        optimizer.state[p] = {k: v.clone() if k in here else v.clone().to(p.device) for k, v in values.items()}
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

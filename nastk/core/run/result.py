@@ -13,7 +13,8 @@ from nastk.core.draw.draw import draw_cell
 from nastk.core.errors import OutputError
 from nastk.core.model.counting import Operations, count_operations
 from nastk.core.model.network import Network
-from nastk.core.run.training import Scores, wilson
+from nastk.core.run.epoch import Scores
+from nastk.core.run.training import wilson
 
 PROFILE = "45nm"
 MEASURED = ("genotype", "search", "train", "test", "parameters", "nos", "firing_rate", "macs", "acs", "sops", "energy_nj")

@@ -79,11 +79,17 @@ class Run(Session):
             network = Network(genotype, sample, outputs, auxiliary=side, compute=Compute.of(self.config))
         return network.to(self.device)
 
+    def trainer(self, network: Network) -> Trainer:
+        """Who trains the final network."""
+        config = self.config
+        within = self.within(Trainer.stage)
+        return Trainer(network, self.task, config.train, config.seed, self.emit, self.splits, config.capture, within)
+
     def train(self, genotype: Genotype) -> Network:
         """Train the network of a genotype from scratch, one checkpoint an epoch."""
         config = self.config.train
         network = self.build(genotype)
-        trainer = Trainer(network, self.task, config, self.config.seed, self.emit, self.splits, self.config.capture)
+        trainer = self.trainer(network)
         saved = self.store.load(trainer.stage)
         spent, start = 0.0, 0
         if saved is not None:
@@ -96,6 +102,7 @@ class Run(Session):
             spent += time.perf_counter() - began
             tree = {"epoch": state.epoch, "seconds": spent, "weights": state.weights, "optimizer": state.optimizer}
             self.store.save(trainer.stage, state.epoch, tree)
+            trainer.within.done()
             self.emit(StepDone(trainer.stage, state.epoch, state.figures))
         self.emit(StageDone(trainer.stage, spent))
         if self.result["status"] != "done":  # the test data of a finished run are not opened again

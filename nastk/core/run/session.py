@@ -84,6 +84,7 @@ class Session(ABC):
         """Bind the run to its directory, which no other process may write to meanwhile, and open the reporters."""
         with locked(store.path), self.stop.listening():
             self.store = store
+            store.sweep()
             if not resumed:
                 store.write_toml("manifest.toml", manifest(self.config, self.device))
             self.result = self._summary()

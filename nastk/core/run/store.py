@@ -17,10 +17,14 @@ from torch import Tensor
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.errors import OutputError, SchemaError
+from nastk.core.run.lock import LOCK, OWNER
 from nastk.core.run.seal import opened, sealed
 
 KEEP = 2
 """Checkpoints of a stage that stay: the last one, and the one before in case the last is damaged."""
+
+HALF = ".half"
+"""Ending of a file that is being written."""
 
 _TENSOR, _GENOTYPE = "__tensor__", "__genotype__"
 
@@ -36,7 +40,7 @@ class RunDirectory:
         """A new directory. Raises :class:`OutputError` when it exists and is not empty, or cannot be made."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(not _left_over(found) for found in path.iterdir()):
                 raise OutputError(
                     f"The output directory {path} is not empty: choose another with --out, or go on with --resume {path}."
                 )
@@ -51,6 +55,12 @@ class RunDirectory:
             raise OutputError(f"{path} is no run directory: it has no manifest.toml.")
         return RunDirectory(path)
 
+    def sweep(self) -> None:
+        """Remove what a killed process has left half written."""
+        for folder in (self.path, self.path / "checkpoints"):
+            for path in folder.glob(f".*{HALF}"):
+                path.unlink(missing_ok=True)
+
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file atomically. Raises :class:`OutputError` when the disk is full or the directory read-only."""
         target = self.path / name
@@ -58,7 +68,7 @@ class RunDirectory:
         temporary = None
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", suffix=HALF, delete=False) as file:
                 temporary = Path(file.name)
                 file.write(data)
                 file.flush()
@@ -140,6 +150,11 @@ class RunDirectory:
 
     def _checkpoints(self, stage: str) -> list[Path]:
         return sorted((self.path / "checkpoints").glob(f"{stage}-*.json"))
+
+
+def _left_over(path: Path) -> bool:
+    """Whether this is all that may be there of a run that was killed before it began."""
+    return path.name in (LOCK, OWNER) or path.name.endswith(HALF)
 
 
 def _sync(folder: Path) -> None:

@@ -12,58 +12,16 @@ from torch import Tensor, nn
 
 from nastk.core.data.splits import Batch
 from nastk.core.data.task import Task
-from nastk.core.errors import Diverged
-from nastk.core.events import Emit, Progress
+from nastk.core.events import Emit
 from nastk.core.model.counting import SpikeCounter
 from nastk.core.model.network import Network
+from nastk.core.run.capture import Captured, recorder
+from nastk.core.run.epoch import Keeping, Scores, run_epoch
 from nastk.core.run.optim import OptimizerState, cosine, restore, set_lr, state_of, weights_of
+from nastk.core.run.within import Tree, Within
 from nastk.core.seeds import seeded
 from nastk.core.settings import TrainConfig
 from nastk.core.types import Split
-
-CHECK_EVERY = 20
-"""Steps between looks at the loss: a look waits for the device."""
-
-Update = Callable[[Batch], tuple[Tensor, Tensor]]
-
-
-@frozen
-class Scores:
-    """Mean loss and accuracy over ``n`` samples, and the spikes that were counted on the way."""
-
-    loss: float
-    accuracy: float
-    n: int
-    nos: dict[str, Any] | None = None
-    firing_rate: float | None = None
-
-
-def run_epoch(batches: Iterable[Batch], steps: int, update: Update, emit: Emit, stage: str, epoch: int) -> Scores:
-    """Run ``update`` (batch -> detached loss, number correct) on every batch.
-
-    Raises :class:`Diverged`, naming epoch and step, when a loss is NaN or infinite.
-    """
-    losses: list[Tensor] = []
-    right: list[Tensor] = []
-    seen = 0
-    for step, batch in enumerate(batches, start=1):
-        loss, hits = update(batch)
-        losses.append(loss)
-        right.append(hits)
-        seen += len(batch[1])
-        if step % CHECK_EVERY == 0 or step == steps:
-            _check_finite(losses, stage, epoch)
-        emit(Progress(stage, step / steps))
-    return Scores(float(torch.stack(losses).mean()), float(torch.stack(right).sum()) / seen, seen)
-
-
-def _check_finite(losses: Sequence[Tensor], stage: str, epoch: int) -> None:
-    bad = (~torch.isfinite(torch.stack(list(losses)))).nonzero().flatten().tolist()
-    if bad:
-        raise Diverged(
-            f"The loss became {float(losses[bad[0]])} in {stage}, epoch {epoch + 1}, step {bad[0] + 1}: "
-            "lower the learning rate. The last good checkpoint is kept."
-        )
 
 
 @torch.no_grad()
@@ -98,8 +56,19 @@ class Trainer:
 
     stage = "train"
 
-    def __init__(self, network: Network, task: Task, config: TrainConfig, seed: int, emit: Emit, splits: Sequence[Split]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        config: TrainConfig,
+        seed: int,
+        emit: Emit,
+        splits: Sequence[Split],
+        capture: bool = False,
+        within: Within | None = None,
+    ) -> None:
         self.network, self.task, self.config, self.seed, self.emit, self.splits = network, task, config, seed, emit, splits
+        self.capture, self.within = capture, within or Within()
         self.steps = task.data.steps(config.batch, *splits)
         self.parameters = dict(network.named_parameters())
         self.optimizer = torch.optim.SGD(
@@ -127,10 +96,19 @@ class Trainer:
         self.network.set_dropout(drop_path=config.drop_path * epoch / config.epochs)
         self.network.train()
         batches = self.task.data.batches(config.batch, self.seed, self.stage, epoch, splits=self.splits)
+        step = Captured(lambda x_TBCHW, y_B: self._update((x_TBCHW, y_B)), recorder(self.capture, self.task.data.device))
+        keeping = Keeping(self.within, epoch, self._tree, self._put)
         with seeded(self.seed, self.stage, "dropout", epoch):
-            scores = run_epoch(batches, self.steps, self._update, self.emit, self.stage, epoch)
+            scores = run_epoch(batches, self.steps, lambda batch: step(*batch), self.emit, self.stage, epoch, keeping)
         figures = {"loss": scores.loss, "accuracy": scores.accuracy}
         return TrainState(epoch + 1, weights_of(self.network), state_of(self.optimizer, self.parameters), figures)
+
+    def _tree(self) -> Tree:
+        return {"weights": weights_of(self.network), "optimizer": state_of(self.optimizer, self.parameters)}
+
+    def _put(self, tree: Tree) -> None:
+        self.network.load_state_dict(tree["weights"])
+        restore(self.optimizer, self.parameters, tree["optimizer"])
 
     def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x_TBCHW, y_B = batch
