@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import Factory, field, frozen
@@ -29,7 +29,7 @@ class Part:
     config: Any = field(factory=NoConfig)
 
     @classmethod
-    def named(cls, name: str, **settings: Any) -> Part:
+    def named(cls, name: str, **settings: Any) -> Self:
         """A part of this kind with settings checked as those of a file are."""
         return structure({"name": name, **settings}, cls, source=f"{cls.kind} {name!r}")
 

@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nastk.core.bench.entering import check_numbers, check_objective, check_seconds, names, prepared
+from nastk.core.bench.entering import asked_estimators, check_numbers, check_objective, check_seconds, names, prepared
 from nastk.core.bench.outcome import BenchResult, Optimum, Score
 from nastk.core.bench.regret import Objective, Trajectory, optimum
 from nastk.core.bench.statistics import against, stats, summarise
 from nastk.core.bench.tournament import HOUR, Progress, tournament, unheard
-from nastk.core.config import EstimatorPart, Part, unstructure
+from nastk.core.config import Part, unstructure
 from nastk.core.errors import NastkError
 from nastk.core.run.manifest import manifest
 from nastk.core.run.tabular import TabularRun
@@ -59,12 +59,12 @@ def bench(
     if dataset is not None:
         part["dataset"] = dataset
     playing = named if BASELINE in named or not named else [*named, BASELINE]
-    runs = prepared(part, playing or [BASELINE], budget, None if seconds is None else seconds / HOUR, set)
+    asked, others = asked_estimators(estimated, set)
+    runs = prepared(part, playing or [BASELINE], budget, None if seconds is None else seconds / HOUR, others)
     if seconds is not None:
         check_seconds(runs[0])
     if seeds > 1 and named:
         stats()  # said before hours of work, not after
-    parts = [EstimatorPart.named(name) for name in estimated]
     entered = runs[: len(playing)]  # none where estimators alone are asked for: then a run lends its table
     start = time.perf_counter()
     played = tournament(entered, seeds, objective, workers, progress) if entered else []
@@ -80,7 +80,7 @@ def bench(
         seeds=seeds,
         baseline=BASELINE if len(playing) > 1 else None,
         scores=_scores(entered, played),
-        estimators=_estimated(runs[0], parts, cells, progress),
+        estimators=_estimated(runs[0], asked, cells, progress),
         manifest={name: entry for name, entry in whole.items() if name not in ("schema", "config")},
         workers=workers,
         wall_seconds=spent,

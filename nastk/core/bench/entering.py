@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from nastk.core.bench.regret import OBJECTIVES
+from nastk.core.config import EstimatorPart
 from nastk.core.document import assign
 from nastk.core.errors import ConfigError, DataError, NastkError, near
 from nastk.core.registry import registry
@@ -70,6 +71,15 @@ def prepared(
                 assign(document, f"strategy.{text.partition('.')[2]}")
         runs.append(TabularRun(configure(document, common)))
     return runs
+
+
+def asked_estimators(names: Sequence[str], sets: Sequence[str]) -> tuple[list[EstimatorPart], list[str]]:
+    """The estimators with their settings, ``NAME.SETTING=VALUE``, and the settings of others. Raises :class:`NastkError`."""
+    settings: dict[str, dict[str, Any]] = {name: {} for name in names}
+    own = [text for text in sets if _path(text)[0] in settings]
+    for text in own:
+        assign(settings[_path(text)[0]], text.partition(".")[2])
+    return [EstimatorPart.named(name, **settings[name]) for name in names], [text for text in sets if text not in own]
 
 
 def _players(text: str, fields: Mapping[str, Sequence[str]]) -> list[str]:

@@ -159,3 +159,14 @@ def test_over_simulated_seconds() -> None:
     found = bench(MADE_UP, "regularized-evolution", budget=40, seeds=3, seconds=150.0, workers=1)
     assert all(run.seconds is not None and run.seconds <= 150.001 for score in found.scores for run in score.runs)
     assert b"simulated training, seconds" in draw_regret(found, "svg")
+
+
+def test_settings_of_an_estimator() -> None:
+    from nastk.core.bench.entering import asked_estimators
+
+    asked, others = asked_estimators(["synflow", "parameters"], ["synflow.repeats=2", "model.cells=1", "parameter.x=1"])
+    assert [part.name for part in asked] == ["synflow", "parameters"]
+    assert asked[0].config.repeats == 2
+    assert others == ["model.cells=1", "parameter.x=1"]
+    with pytest.raises(nastk.NastkError, match="repeat"):
+        asked_estimators(["synflow"], ["synflow.repeat=2"])
