@@ -31,7 +31,9 @@ NETS: dict[str, dict[str, Any]] = {
 SIZE = {"channels": 16, "cells": 8, "nodes": 4, "pixels": 32}
 RATES = {"lr": 0.025, "alpha_lr": 3e-4, "warmup": 0}
 NEAR = 1e-10
-ORDERS, HALVES = "Second order", "Halves of a step"
+PROBE = 4
+"""The batch at which the baseline is asked how much memory a sample takes: a larger one might be killed for it."""
+ORDERS, HALVES, STEPS = "Second order", "Halves of a step", "Scaling in T"
 
 
 def operations(net: str) -> tuple[str, ...]:
@@ -183,7 +185,7 @@ def cases(options: Any) -> Iterator[list[Row]]:
         settings = {"net": net, **NETS[net], **size}
         refused = harness.fault(side("check", "check", {**settings, "batch": 2}))
         what = "spiking, T = 2" if net == "spiking" else "ReLU, T = 1"
-        peak_a_sample = 0.0
+        peak_a_sample = 0.0 if refused else peak_of([side("DARTS-style", "baseline", {**settings, "batch": PROBE})]) / PROBE
         for batch, threads in itertools.product(sorted(options.batch), options.threads):
             given = {**settings, "batch": batch}
             sides = [side("DARTS-style", "baseline", given)]
@@ -203,6 +205,16 @@ def cases(options: Any) -> Iterator[list[Row]]:
             yield harness.compare(f"{ORDERS}, {where}", orders, threads, effort, refused)
             halves = [side(f"nastk exact, {half} half", "nastk", given, half=half) for half in ("weights", "architecture")]
             yield harness.compare(f"{HALVES}, {where}", halves, threads, effort, refused)
+            steps = [side(f"nastk exact, T = {T}", "nastk", {**given, "time_steps": T}) for T in (2, 6)]
+            yield harness.compare(f"{STEPS}, spiking, batch {given['batch']}", steps, threads, effort, refused)
+
+
+def peak_of(sides: list[Side]) -> float:
+    """The MB that these sides take together for a step each; 0 where one cannot run."""
+    try:
+        return sum(harness.peak_mb(found) for found in sides)
+    except harness.Failed:
+        return 0.0
 
 
 def without_reference(case: str, sides: list[Side], threads: int, effort: harness.Effort, why: str) -> list[Row]:
@@ -216,10 +228,11 @@ def without_reference(case: str, sides: list[Side], threads: int, effort: harnes
 
 
 def in_words(rows: list[Row]) -> list[str]:
-    """The two ratios that are easier to read the other way round."""
+    """The ratios that are easier to read the other way round."""
     units = {
         ORDERS: "A second-order step costs {:.2f} first-order steps",
         HALVES: "The architecture half costs {:.2f} weight halves",
+        STEPS: "A step at T = 6 costs {:.2f} steps at T = 2",
     }
     return [
         f"{units[row.case.split(', ')[0]].format(1 / row.cpu_ratio)} of CPU time ({row.case.split(', ', 1)[1]})."

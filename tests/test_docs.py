@@ -23,8 +23,8 @@ import nastk
 from nastk.cli.app import app
 from nastk.core import errors, events, hookspecs
 from nastk.core.describe import settings
-from nastk.core.types import Kind
 from nastk.core.run.metrics import read
+from nastk.core.types import Kind
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -222,7 +222,6 @@ def test_a_search_step_keeps_to_the_device(name: str) -> None:
         epoch._both_halves(*train, *held)
 
 
-@pytest.mark.xfail(reason="the schedule gathers mixing weights by lists")
 def test_a_search_step_has_no_lists_as_indices() -> None:
     epoch = epoch_of(run_of({}, {"model": {"cells": 1}}))
     with NoLists():

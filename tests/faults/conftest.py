@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from attrs import define
+from attrs import define, frozen
 
 import nastk
 from nastk.core.events import Event, Progress
@@ -42,24 +42,30 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+def kill() -> None:
+    """End the process, as far as a test can."""
+    raise Killed
+
+
 @define
 class Moments:
-    """Counts the moments of a run at which something is half done, and ends it at one of them."""
+    """Counts the moments of a run at which something is half done; at one of them something happens."""
 
-    at: int | None = None
+    at: int | None
+    happens: Callable[[], None]
     count: int = 0
 
     def here(self) -> None:
         """One more of them."""
         self.count += 1
         if self.count == self.at:
-            raise Killed
+            self.happens()
 
 
 @contextmanager
-def moments(at: int | None) -> Iterator[Moments]:
+def moments(at: int | None, happens: Callable[[], None] = kill) -> Iterator[Moments]:
     """Around each batch, each file that is written, each trial that is kept: before, half way, after."""
-    found = Moments(at)
+    found = Moments(at, happens)
     write, emit, keep, replace = RunDirectory.write, Run.emit, TrialLog.keep, Path.replace
 
     def written(self: RunDirectory, name: str, content: str | bytes) -> Path:
@@ -104,8 +110,7 @@ def end(directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"result": result, "genotype": (directory / "genotype.json").read_text()}
     for stage in ("search", "train"):
         saved = store.load(stage)
-        assert saved is not None
-        found[stage] = {name: value for name, value in saved.items() if name != "seconds"}
+        found[stage] = {name: value for name, value in (saved or {}).items() if name != "seconds"}
     log = TrialLog(directory)
     reports = log.read()
     log.close()
@@ -131,6 +136,16 @@ def whole(directory: Path) -> None:
         connection.close()
 
 
+@frozen
+class Uninterrupted:
+    """How a run ends that nobody interrupted, and how many moments it has, with checkpoints every batch and every 5 minutes."""
+
+    strategy: str
+    end: dict[str, Any]
+    moments: int
+    rare: int
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -140,11 +155,15 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", params=list(STRATEGIES))
-def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], int]:
-    """A strategy, the end of its run, and the moments that the run has."""
-    directory = tmp_path_factory.mktemp("whole") / "run"
+def uninterrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    """A strategy's run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
     torch.set_num_threads(1)
-    with moments(None) as counted:
-        nastk.run(settings(request.param), out=directory)
-    whole(directory)
-    return request.param, end(directory), counted.count
+    counts = []
+    for name, minutes in (("often", 1e-9), ("rarely", 5.0)):
+        with moments(None) as counted:
+            nastk.run(settings(request.param, minutes), out=folder / name)
+        counts.append(counted.count)
+        whole(folder / name)
+    same(end(folder / "often"), end(folder / "rarely"))
+    return Uninterrupted(request.param, end(folder / "often"), *counts)

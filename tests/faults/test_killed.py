@@ -11,17 +11,14 @@ from hypothesis import given, strategies
 from hypothesis import settings as hypothesis_settings
 
 import nastk
-from tests.faults.conftest import Killed, end, moments, same, settings, whole
-
-Uninterrupted = tuple[str, dict[str, Any], int]
+from tests.faults.conftest import Killed, Uninterrupted, end, moments, same, settings, whole
 
 
 def survives(uninterrupted: Uninterrupted, kills: list[int], minutes: float) -> None:
     """Kill a run again and again, then let it end."""
-    strategy, wanted, _ = uninterrupted
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run"
-        source: dict[str, Any] = {"config": settings(strategy, minutes), "out": directory}
+        source: dict[str, Any] = {"config": settings(uninterrupted.strategy, minutes), "out": directory}
         for kill in [*kills, None]:
             with moments(kill):
                 try:
@@ -32,17 +29,17 @@ def survives(uninterrupted: Uninterrupted, kills: list[int], minutes: float) -> 
                     continue
             break
         whole(directory)
-        same(wanted, end(directory))
+        same(uninterrupted.end, end(directory))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.55, 0.8])
 def test_killed_once(uninterrupted: Uninterrupted, share: float) -> None:
     """Within the search, at its end, within the training."""
-    survives(uninterrupted, [max(1, int(share * uninterrupted[2]))], minutes=1e-9)
+    survives(uninterrupted, [max(1, int(share * uninterrupted.moments))], minutes=1e-9)
 
 
 def test_killed_and_killed_again_with_rare_checkpoints(uninterrupted: Uninterrupted) -> None:
-    count = uninterrupted[2]
+    count = uninterrupted.rare
     survives(uninterrupted, [count // 5, count // 3, count // 4], minutes=5.0)
 
 
@@ -51,10 +48,10 @@ def test_killed_and_killed_again_with_rare_checkpoints(uninterrupted: Uninterrup
 @hypothesis_settings(deadline=None, max_examples=40)
 def test_killed_anywhere(uninterrupted: Uninterrupted, data: strategies.DataObject) -> None:
     """Forty times for each strategy, up to three kills each."""
-    kills = data.draw(strategies.lists(strategies.integers(1, uninterrupted[2]), min_size=1, max_size=3))
+    kills = data.draw(strategies.lists(strategies.integers(1, uninterrupted.rare), min_size=1, max_size=3))
     survives(uninterrupted, kills, data.draw(strategies.sampled_from([1e-9, 0.001, 5.0])))
 
 
 def test_moments_are_spread_over_the_run(uninterrupted: Uninterrupted) -> None:
     """The shares above mean something: there are many moments."""
-    assert uninterrupted[2] > 60
+    assert uninterrupted.rare > 40

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from nastk.core import native
 from nastk.core.cell.cells import CellSpace
 from nastk.core.cell.graph import Genotype
-from nastk.core.model import cellnet, norm_mix_kernels, schedule
+from nastk.core.model import cellnet, norm_mix_kernels, schedule, winograd
 from nastk.core.model.cellnet import CellModule
 from nastk.core.model.network import Network
 from nastk.core.model.norm_mix import norm_mix
@@ -83,6 +84,19 @@ def test_loss_gradients_and_buffers_are_those_of_the_fold(
         assert states[0].keys() == states[1].keys()
         for name, value in states[0].items():
             assert float((value.double() - states[1][name].double()).abs().sum()) <= CLOSE, name
+
+
+def test_it_is_the_fold_where_convolutions_have_fewer_products(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of as many channels as the compiled convolutions want (in float64: 8 at most)."""
+    calls: list[str] = []
+    call = winograd._call
+    monkeypatch.setattr(winograd, "_call", lambda *given: calls.append(given[1]) or call(*given))
+    operations = ("conv_3x3", "conv_5x5", "dws_conv_3x3", "dil_conv_3x3", "dil_conv_5x5", "avg_pool_3x3")
+    fast, plain = both(build({"name": "spiking-cells", "operations": operations, "nodes": 2}, channels=8), 0)
+    (loss, grads), (expected, reference) = (learned(net, 0, training=True) for net in (fast, plain))
+    assert float((loss - expected).abs()) <= CLOSE
+    assert all(same(grad, reference[name]) for name, grad in grads.items())
+    assert native.load("winograd") is None or {"forward", "backward"} == set(calls)
 
 
 def test_the_schedule_is_what_runs(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,13 @@ from nastk.plugins.datasets.synthetic import Synthetic, SyntheticConfig
 
 Prepare = Callable[..., Run]
 
+FAST: dict[str, Any] = {"warmup": 1, "epochs": 3, "batch": 32, "alpha_lr": 0.3}
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "darts-1": {"strategy": "darts", "order": 1, "warmup": 1, "epochs": 3, "batch": 32, "alpha_lr": 0.3, "guard": {"skip_dropout": 0.3}},
-    "darts-2": {"strategy": "darts", "order": 2, "warmup": 1, "epochs": 3, "batch": 32, "alpha_lr": 0.3},
+    "darts-1": {"strategy": "darts", "order": 1, **FAST, "guard": {"skip_dropout": 0.3}},
+    "darts-2": {"strategy": "darts", "order": 2, **FAST},
+    "gdas": {"strategy": "gdas", **FAST},
+    "snas": {"strategy": "snas", **FAST, "perturbation": {"kind": "random"}},
+    "one-shot-evolution": {"strategy": "one-shot-evolution", "epochs": 1, "generations": 2, "population": 3},
     "ma-darts": {
         "strategy": "ma-darts",
         "warmup": 1,
@@ -59,7 +63,8 @@ def end_state(run: Run) -> dict[str, Any]:
     saved = run.store.load(STAGE)
     assert saved is not None
     reports = [
-        (r.proposal.digest, {k: v for k, v in r.figures.items() if k != "seconds"}, r.failure) for r in run.context.trials.values()
+        (r.proposal.digest, {k: v for k, v in r.figures.items() if k != "seconds"}, r.failure)
+        for r in run.context.trials.values()
     ]
     assert saved["trials"] == len(reports)
     return {"step": saved["step"], "reports": reports, "state": saved["state"]}

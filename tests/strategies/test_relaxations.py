@@ -19,6 +19,7 @@ from nastk.core.errors import ConfigError
 from nastk.core.model.network import Network
 from nastk.core.model.partial import passed_by
 from nastk.core.model.relaxation import RelaxationConfig, edges_of
+from nastk.core.model.schedule import Schedule, mergeable
 from nastk.core.run.run import Run
 from nastk.core.run.search import search
 from nastk.core.types import Shape
@@ -40,6 +41,12 @@ every = pytest.mark.parametrize("settings_", SETTINGS.values(), ids=SETTINGS.key
 def space_of(**settings: Any) -> Any:
     model = {"channels": 4, "cells": 3, "neuron": {"name": "plif", "v_th": 0.1}}
     return build_space("spiking-cells", model, nodes=3, preset="darts", **settings)
+
+
+CONVOLUTIONS = (
+    "none", "avg_pool_3x3", "skip_connect", "conv_3x3", "conv_5x5", "dws_conv_3x3", "dil_conv_3x3", "dil_conv_5x5",
+)  # fmt: skip
+"""All but the last of the convolutions are merged: with that one the kernel would be 9 wide."""
 
 
 def supernet(full: Genotype, **relaxation: Any) -> Network:
@@ -69,7 +76,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_merged_with_the_statistics_of_all_samples_is_the_exact_function(seed: int) -> None:
-    full = space_of().full()
+    full = space_of(operations=CONVOLUTIONS).full()
     exact, merged = supernet(full), supernet(full, merged=1)
     weights = weights_of(full, seed)
     one, two = (net.train()(images(seed), weights) for net in (exact, merged))
@@ -79,30 +86,41 @@ def test_merged_with_the_statistics_of_all_samples_is_the_exact_function(seed: i
 
 
 def test_merged_looks_at_a_share_of_the_samples() -> None:
-    full = space_of().full()
+    full = space_of(operations=CONVOLUTIONS).full()
     weights, x = weights_of(full, 0), images(0)
-    outputs = []
-    for last in (0.0, 5.0):  # the statistics of the first edge ignore the second sample
-        net = supernet(full, merged=2).train()
-        seen = x.clone()
-        seen[:, 1::2] += last
-        net(seen, weights)
-        norm = net.body.cells[0].edges["0_2"].operation("dil_conv_3x3").recipe.norm  # type: ignore[union-attr]
-        outputs.append(norm.running_mean.clone())
-    exact = supernet(full).train()
-    exact(x, weights)
-    assert not torch.equal(outputs[0], exact.body.cells[0].edges["0_2"].operation("dil_conv_3x3").recipe.norm.running_mean)  # type: ignore[union-attr]
+    net, exact = supernet(full, merged=2).train(), supernet(full).train()
+    for each in (net, exact):
+        each(x, weights)
+    for op in CONVOLUTIONS[3:]:
+        share, whole = (each.body.cells[0].edges["0_2"].operation(op).recipe.norm.running_mean for each in (net, exact))  # type: ignore[union-attr]
+        assert torch.equal(share, whole) == (op == "dil_conv_5x5"), "what is too wide to be merged is exact"
 
 
 def test_the_gradient_of_the_weights_flows_through_the_merged_kernel() -> None:
-    full = space_of().full()
+    full = space_of(operations=CONVOLUTIONS).full()
     net, x = supernet(full, merged=1).train(), images(1)
     leaves = {n: w.requires_grad_() for n, w in weights_of(full, 1).items()}
     grads = torch.autograd.grad(net(x, leaves).square().sum(), list(leaves.values()))
     for grad, (_, cell) in zip(grads, full.cells, strict=True):
         columns = [i for i, op in enumerate(cell.edges[0].candidates) if "conv" in op]
+        assert len(columns) == 5
         assert grad[:, columns].isfinite().all()
         assert grad[:, columns].any()
+
+
+def test_convolutions_are_merged_where_that_is_fewer_products() -> None:
+    """By the number of pixels that an output reads: next to a dilated 3x3 alone, a kernel 5 wide would read more."""
+
+    def merged(*operations: str) -> set[str]:
+        full = space_of(operations=("skip_connect", *operations)).full()
+        groups = Schedule(supernet(full, merged=1).body.cells[0]).together[0]  # type: ignore[arg-type]
+        return {member.op for group in mergeable([g for g in groups if not g.shared]) for member in group.members}
+
+    assert merged(*CONVOLUTIONS[3:]) == set(CONVOLUTIONS[3:7])
+    assert merged("dil_conv_3x3", "dil_conv_5x5") == set()
+    assert merged("conv_3x3", "conv_5x5") == {"conv_3x3", "conv_5x5"}
+    assert merged("conv_3x3", "dws_conv_3x3", "dil_conv_5x5") == {"conv_3x3", "dws_conv_3x3"}
+    assert merged("conv_3x3") == set()
 
 
 # Drawn paths
@@ -230,9 +248,7 @@ def test_a_supernet_learns_and_is_evaluated(settings_: dict[str, Any]) -> None:
 
 @every
 @pytest.mark.parametrize("strategy", ["darts", "ma-darts"])
-def test_a_search_ends_with_a_member_and_resumes(
-    prepare: Callable[..., Run], strategy: str, settings_: dict[str, Any]
-) -> None:
+def test_a_search_ends_with_a_member_and_resumes(prepare: Callable[..., Run], strategy: str, settings_: dict[str, Any]) -> None:
     tables = {"model": {"attention": "cbam" if strategy == "ma-darts" else "none"}}
     run = prepare(strategy, epochs=2, warmup=0, relaxation=settings_, tables=tables)
     found = search(run.strategy, run.context, run.store)

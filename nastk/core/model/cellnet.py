@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -15,6 +15,8 @@ from nastk.core.cell.layout import Feed, LayerPlan
 from nastk.core.cell.relax import Mixed, rows
 from nastk.core.config import AttentionPart, NeuronPart, OperationPart
 from nastk.core.errors import ConfigError
+from nastk.core.model.compute import PLAIN, Compute, recomputed
+from nastk.core.model.distributed import drawn, dropout
 from nastk.core.model.operation import Operation, Site, fire, over_time
 from nastk.core.model.reduce import FactorizedReduce
 from nastk.core.model.relaxation import EXACT, RelaxationConfig
@@ -24,7 +26,7 @@ from nastk.core.types import Face, Shape
 
 @frozen
 class Material:
-    """What a whole network is built from, read from its genotype; ``affine`` and the relaxation belong to the build."""
+    """What a whole network is built from, read from its genotype; what comes after ``norm`` belongs to the build."""
 
     neuron: NeuronPart
     attention: AttentionPart
@@ -33,9 +35,10 @@ class Material:
     norm: str
     affine: bool
     relaxation: RelaxationConfig = EXACT
+    compute: Compute = PLAIN
 
     @staticmethod
-    def of(genotype: Genotype, affine: bool, relaxation: RelaxationConfig = EXACT) -> Material:
+    def of(genotype: Genotype, affine: bool, relaxation: RelaxationConfig = EXACT, compute: Compute = PLAIN) -> Material:
         """The material named by a genotype's parts."""
 
         def part(cls: Any, name: str) -> Any:
@@ -49,6 +52,7 @@ class Material:
             str(genotype.part("norm")),
             affine,
             relaxation,
+            compute,
         )
 
     def site(self, shape: Shape, stride: int = 1) -> Site:
@@ -152,7 +156,7 @@ class CellModule(nn.Module):
         super().__init__()
         self.cell, self.membrane = cell, material.membrane
         self.drop_path, self.skip_dropout = 0.0, 0.0
-        self.scheduled, self.relaxation = True, material.relaxation
+        self.scheduled, self.relaxation, self.compute = True, material.relaxation, material.compute
         self._schedule: Schedule | None = None
         inner = material.site(planned.shape, planned.stride).out
         self.inner_shape = inner
@@ -193,15 +197,26 @@ class CellModule(nn.Module):
         if self.training and self.drop_path > 0 and not holder.operation(op).identity:
             out = _drop_path(out, self.drop_path)
         if self.training and self.skip_dropout > 0 and op == "skip_connect":
-            out = F.dropout(out, self.skip_dropout)
+            out = dropout(out, self.skip_dropout)
         return out
 
     def forward(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None = None, edges_E: Tensor | None = None) -> Tensor:
         """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``."""
-        return self.run([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], mixing_EO, edges_E)
+        return self._kept(self._from_inputs, inputs, mixing_EO, edges_E)
 
     def run(self, ready: Sequence[Tensor], mixing_EO: Tensor | None = None, edges_E: Tensor | None = None) -> Tensor:
         """:meth:`forward` behind the preprocessing: inputs of the cell's own width and scale."""
+        return self._kept(self._from_ready, ready, mixing_EO, edges_E)
+
+    def _kept(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
+        """With or without its inner activations, as :class:`Compute` says."""
+        wanted = self.compute.recompute and self.training and torch.is_grad_enabled()
+        return recomputed(self, function, *args) if wanted else function(*args)
+
+    def _from_inputs(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None, edges_E: Tensor | None) -> Tensor:
+        return self._from_ready([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], mixing_EO, edges_E)
+
+    def _from_ready(self, ready: Sequence[Tensor], mixing_EO: Tensor | None, edges_E: Tensor | None) -> Tensor:
         start = [self.faces(i, x) if self.membrane == "pre" else Faces(x) for i, x in enumerate(ready)]
         tensors = _Tensors(self, ready[0])
         if mixing_EO is None:
@@ -221,7 +236,11 @@ class _Tensors(Algebra[Faces]):
         self.module, self.like = module, like
 
     def apply(self, edge: Edge, value: Faces) -> Faces:
-        return Faces(self.module.operate(edge, edge.op, value))
+        first, *rest = edge.candidates  # several are summed: see SummedEdges
+        total = self.module.operate(edge, first, value)
+        for op in rest:
+            total = total + self.module.operate(edge, op, value)
+        return Faces(total)
 
     def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Faces]]) -> Faces:
         del edge
@@ -255,5 +274,5 @@ class _Tensors(Algebra[Faces]):
 
 def _drop_path(x_TBCHW: Tensor, probability: float) -> Tensor:
     """Drop a sample's whole contribution with this probability, and scale what stays (Larsson et al. 2017)."""
-    keep_TBCHW = torch.empty_like(x_TBCHW[:1, :, :1, :1, :1]).bernoulli_(1.0 - probability)
+    keep_TBCHW = drawn(x_TBCHW[:1, :, :1, :1, :1], 1.0 - probability)
     return x_TBCHW * keep_TBCHW / (1.0 - probability)

@@ -140,7 +140,9 @@ class _Costs(Algebra[Cost]):
 
     def apply(self, edge: Edge, value: Cost) -> Cost:
         del value
-        return Cost(0.0, 0.0) if edge.op == NONE else Cost(self._measured(edge)[0], 1.0)
+        if edge.op == NONE:
+            return Cost(0.0, 0.0)
+        return Cost(sum(self._measured(evolve(edge, op=op))[0] for op in edge.candidates), 1.0)
 
     def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Cost]]) -> Cost:
         del edge

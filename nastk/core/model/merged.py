@@ -12,20 +12,42 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from attrs import frozen
 from torch import Tensor, nn
 
-Scaled = tuple[Tensor, nn.Conv2d, Tensor, Tensor]
-"""A dense kernel ``(C, C, k, k)``, the convolution it comes from, and the mean and variance ``(C,)`` of its output."""
+
+@frozen
+class Scaled:
+    """Convolutions of one form, M of them, and what their norms see."""
+
+    kernel: Tensor
+    """Their dense kernels, ``(M * C, C, k, k)``."""
+    form: nn.Conv2d
+    mean: Tensor
+    """Of their outputs, ``(M * C,)``."""
+    variance: Tensor
+    """Likewise."""
+    slots: tuple[int, ...]
+    """Where each of them goes."""
+    weights: Tensor
+    """Their mixing weights, ``(M,)``."""
 
 
-def merged_kernel(weighted: Sequence[tuple[Tensor, Scaled]], eps: float, support: int) -> tuple[Tensor, Tensor]:
-    """The kernel ``(C, C, support, support)`` and the bias ``(C,)`` of one edge, from its candidates and their weights."""
-    kernels, biases = [], []
-    for w, (weight, convolution, mean_C, var_C) in weighted:
-        a_C = w * torch.rsqrt(var_C + eps)
-        kernels.append(_on_grid(a_C[:, None, None, None] * weight, convolution, support))
-        biases.append(-a_C * mean_C)
-    return _total(kernels), _total(biases)
+def merged_kernel(groups: Sequence[Scaled], slots: int, eps: float, support: int) -> tuple[Tensor, Tensor]:
+    """The kernels ``(slots * C, C, support, support)`` and biases ``(slots * C,)``, one of each for every slot."""
+    kernel = bias = None
+    for group in groups:
+        count, channels = len(group.slots), group.kernel.shape[1]
+        a_MC = group.weights[:, None] * torch.rsqrt(group.variance + eps).view(count, channels)
+        scaled = a_MC[..., None, None, None] * group.kernel.view(count, channels, *group.kernel.shape[1:])
+        parts = _on_grid(scaled, group.form, support), -a_MC * group.mean.view(count, channels)
+        if group.slots != tuple(range(slots)):
+            place = torch.tensor(group.slots, device=a_MC.device)
+            parts = tuple(p.new_zeros(slots, *p.shape[1:]).index_add(0, place, p) for p in parts)  # type: ignore[assignment]
+        kernel, bias = parts if kernel is None or bias is None else (kernel + parts[0], bias + parts[1])
+    assert kernel is not None
+    assert bias is not None
+    return kernel.flatten(0, 1), bias.flatten()
 
 
 def support_of(convolution: nn.Conv2d) -> int:
@@ -34,17 +56,10 @@ def support_of(convolution: nn.Conv2d) -> int:
 
 
 def _on_grid(weight: Tensor, convolution: nn.Conv2d, support: int) -> Tensor:
-    """A (dilated) kernel in the middle of a larger, undilated one."""
+    """(Dilated) kernels in the middle of larger, undilated ones."""
     step, own = convolution.dilation[0], support_of(convolution)
     if step > 1:
-        spread = weight.new_zeros(*weight.shape[:2], own, own)
+        spread = weight.new_zeros(*weight.shape[:-2], own, own)
         spread[..., ::step, ::step] = weight
         weight = spread
-    return F.pad(weight, [(support - own) // 2] * 4)
-
-
-def _total(terms: Sequence[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+    return F.pad(weight, [(support - own) // 2] * 4) if support > own else weight

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import SEARCHED, plan
 from nastk.core.errors import ShapeError
 from nastk.core.model.cellnet import CellModule, Material
+from nastk.core.model.compute import PLAIN, Compute
 from nastk.core.model.operation import fire, over_time
 from nastk.core.model.relaxation import EXACT, RelaxationConfig, edges_of
 from nastk.core.model.trellis import Logits, Mixing, Trellis
@@ -85,7 +88,8 @@ class Network(nn.Module):
     ``sample`` is the shape of the data's samples, ``affine`` gives batch norms a scale and shift, ``auxiliary`` adds
     DARTS's auxiliary head. With the full genotype of a space this is the supernet, and ``mixing`` its weights: cell
     name to ``(E, O)``, ``"layers"`` to ``(L - 1, scales, 2)`` where the path is searched, and ``"NAME.edges"`` to ``(E,)``
-    where edges have weights of their own. ``relaxation`` says how its mixtures are computed.
+    where edges have weights of their own. ``relaxation`` says how its mixtures are computed, ``compute`` in which precision
+    and with how much memory.
     """
 
     def __init__(
@@ -97,11 +101,12 @@ class Network(nn.Module):
         affine: bool = True,
         auxiliary: bool = False,
         relaxation: RelaxationConfig = EXACT,
+        compute: Compute = PLAIN,
     ) -> None:
         super().__init__()
-        self.genotype = genotype
+        self.genotype, self.compute = genotype, compute
         shape = sample._replace(T=int(genotype.part("time_steps")))
-        material = Material.of(genotype, affine, relaxation)
+        material = Material.of(genotype, affine, relaxation, compute)
         channels = int(genotype.part("channels")) * int(genotype.part("stem"))
         self.encoder = Encoder(shape, channels, material)
         self.body: Chain | Trellis
@@ -116,8 +121,10 @@ class Network(nn.Module):
 
     def logits(self, x_TBCHW: Tensor, mixing: Mixing | None = None) -> Logits:
         """Logits of the classifier, and of the auxiliary head where there is one and the network trains."""
-        found: Logits = self.body(self.encoder(x_TBCHW), mixing)
-        return found
+        with self.compute.autocast(x_TBCHW.device) if self.training else nullcontext():
+            found: Logits = self.body(self.encoder(x_TBCHW), mixing)
+        main, side = found
+        return Logits(main.to(x_TBCHW.dtype), None if side is None else side.to(x_TBCHW.dtype))
 
     @torch.no_grad()
     def inherit(self, supernet: Network) -> None:

@@ -50,6 +50,7 @@ def norm_mix(
     ``inputs`` are ``(N, blocks * C, H, W)`` with ``C = channels``; a term reads one block of one input, and every block of
     an input has to be read by a term. ``weights_M`` holds one weight a term. Statistics that no term wants are empty.
     """
+    inputs = [y.to(weights_M.dtype) for y in inputs]  # under autocast some are bfloat16: no statistics in that
     found = _NormMix.apply(Mixture(tuple(terms), slots, channels, eps), weights_M, *inputs)  # type: ignore[no-untyped-call]
     count = len(inputs)
     return list(found[:slots]), list(found[slots : slots + count]), list(found[slots + count :])

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from attrs import frozen
 from torch import Tensor, nn
 
@@ -29,6 +28,7 @@ from nastk.core.model.norm_mix import norm_mix
 from nastk.core.model.norm_mix_kernels import Term, moments
 from nastk.core.model.operation import Convolved, Pooled
 from nastk.core.model.partial import passed_by
+from nastk.core.model.winograd import convolve
 from nastk.core.types import Face
 
 if TYPE_CHECKING:
@@ -55,20 +55,36 @@ class Together:
     def value(self, x_NCHW: Tensor) -> Tensor:
         """``(N, blocks * C, H, W)`` before the norms."""
         first = self.recipes[0]
-        if isinstance(first, Pooled):
-            return first.pool(x_NCHW)
-        weights, ones = zip(*self.kernels(), strict=True)
-        return F.conv2d(x_NCHW, torch.cat(weights), None, ones[0].stride, ones[0].padding, ones[0].dilation)
+        return first.pool(x_NCHW) if isinstance(first, Pooled) else self.convolved(x_NCHW, self.kernel())
 
-    def kernels(self) -> list[tuple[Tensor, nn.Conv2d]]:
-        """The dense kernel of each convolution, and the convolution whose form they have."""
-        found = [recipe.convolutions for recipe in self.recipes if isinstance(recipe, Convolved)]
-        return [(_dense(convolutions), convolutions[0]) for convolutions in found]
+    def convolved(self, x_NCHW: Tensor, kernel: Tensor) -> Tensor:
+        """:meth:`value` by the kernel that :meth:`kernel` gave."""
+        form = self.forms[0]
+        return convolve(x_NCHW, kernel, None, form.stride, form.padding, form.dilation)  # type: ignore[arg-type]
+
+    def kernel(self) -> Tensor:
+        """The dense kernels ``(blocks * C, C, k, k)`` of all convolutions."""
+        return torch.cat([_dense(recipe.convolutions) for recipe in self.recipes if isinstance(recipe, Convolved)])
+
+    @property
+    def forms(self) -> list[nn.Conv2d]:
+        """The convolutions that the members have the form of, all alike in size, stride and dilation."""
+        return [recipe.convolutions[0] for recipe in self.recipes if isinstance(recipe, Convolved)]
 
     def only(self, there: Callable[[Candidate], bool]) -> Together | None:
         """Those of the members that are there."""
         kept = [pair for pair in zip(self.members, self.recipes, strict=True) if there(pair[0])]
         return Together(self.face, *map(tuple, zip(*kept, strict=True))) if kept else None
+
+    @property
+    def support(self) -> int:
+        """How many pixels wide these convolutions look."""
+        return support_of(self.forms[0])
+
+    @property
+    def taps(self) -> int:
+        """Pixels that all of these convolutions read for one of the output."""
+        return sum(form.kernel_size[0] * form.kernel_size[1] for form in self.forms)
 
     @property
     def shared(self) -> bool:
@@ -96,7 +112,9 @@ def _dense(convolutions: Sequence[nn.Conv2d]) -> Tensor:
 
 def _fits(recipe: Convolved | Pooled | None) -> bool:
     """Whether a recipe is of a form that is known here: a plain convolution or pooling and a norm without scale."""
-    if recipe is None or recipe.norm.affine or not recipe.norm.track_running_stats:
+    if recipe is None or type(recipe.norm) is not nn.BatchNorm2d:  # another class has statistics of another kind
+        return False
+    if recipe.norm.affine or not recipe.norm.track_running_stats:
         return False
     if isinstance(recipe, Pooled):
         return True
@@ -113,6 +131,7 @@ class Schedule:
 
     def __init__(self, cell: CellModule) -> None:
         self.cell, self.relaxation = cell, cell.relaxation
+        self._places: dict[tuple[int, ...], Tensor] = {}
         self.together: dict[int, list[Together]] = defaultdict(list)
         self.same: dict[int, list[Candidate]] = defaultdict(list)
         self.alone: dict[int, list[Candidate]] = defaultdict(list)
@@ -191,8 +210,9 @@ class Schedule:
         same = list(filter(there, same))
         merged: list[tuple[Tensor, list[int]]] = []
         if self.relaxation.merged:
-            merged = list(self._merged([group for group in groups if not group.shared], faces, mixing_EO))
-            groups = [group for group in groups if group.shared]
+            into = mergeable([group for group in groups if not group.shared])
+            merged = list(self._merged(into, faces, mixing_EO))
+            groups = [group for group in groups if group not in into]
         if groups or merged:
             yield from self._mixed(groups, same, merged, faces, mixing_EO)
         else:
@@ -220,7 +240,7 @@ class Schedule:
         if same:
             terms += [Term(len(inputs), 0, edges.index(c.edge), False) for c in same]
             inputs.append(faces.face(Face.VALUE).flatten(0, 1))
-        weights_M = mixing_EO[[c.edge for c in members], [c.option for c in members]]
+        weights_M = self._weights(members, mixing_EO)
         for z_NKHW, found in merged:
             terms += [Term(len(inputs), block, edges.index(edge), False) for block, edge in enumerate(found)]
             inputs.append(z_NKHW)
@@ -231,31 +251,56 @@ class Schedule:
         for edge, z_NCHW in zip(edges, out, strict=True):
             yield edge, torch.unflatten(z_NCHW, 0, faces.value.shape[:2])
 
+    def _weights(self, members: Sequence[Candidate], mixing_EO: Tensor) -> Tensor:
+        """The weights ``(M,)`` of candidates. Their places stay on the device: a graph that is recorded may not copy them."""
+        key = tuple(member.edge * mixing_EO.shape[1] + member.option for member in members)
+        places = self._places.get(key)
+        if places is None or places.device != mixing_EO.device:
+            places = self._places[key] = torch.tensor(key, device=mixing_EO.device)
+        return mixing_EO.flatten().index_select(0, places)
+
     def _merged(self, groups: Sequence[Together], faces: Faces, mixing_EO: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
         """The convolutions of each edge as one kernel, all edges in one convolution (for each face that is read).
 
         Gives ``(N, edges * C, H, W)`` and the numbers of the edges.
         """
-        channels = self.cell.mixed_channels
-        for face in {group.face for group in groups}:
+        for face in {group.face: None for group in groups}:
             x_TBCHW = faces.face(face)
-            by_edge: dict[int, list[tuple[Tensor, Scaled]]] = defaultdict(list)
             here = [group for group in groups if group.face is face]
+            edges = sorted({member.edge for group in here for member in group.members})
+            scaled = []
             for group in here:
+                weight = group.kernel()
                 with torch.no_grad():
-                    y_NCHW = group.value(x_TBCHW[:, :: self.relaxation.merged].flatten(0, 1))
-                    mean_K, variance_K = moments(y_NCHW)
+                    y_NCHW = group.convolved(x_TBCHW[:, :: self.relaxation.merged].flatten(0, 1), weight)
+                    mean_K, variance_K = moments(y_NCHW.to(mixing_EO.dtype))
                 placed = [Placed(c, r.norm, 0, b) for b, (c, r) in enumerate(zip(group.members, group.recipes, strict=True))]
-                _track(placed, channels, [mean_K], [variance_K], y_NCHW)
-                for p, (weight, one) in zip(placed, group.kernels(), strict=True):
-                    block = slice(p.block * channels, (p.block + 1) * channels)
-                    scaled = (weight, one, mean_K[block], variance_K[block])
-                    by_edge[p.candidate.edge].append((mixing_EO[p.candidate.edge, p.candidate.option], scaled))
-            support = max(support_of(one) for group in here for _, one in group.kernels())
-            found = [merged_kernel(weighted, self.eps, support) for weighted in by_edge.values()]
-            kernel, bias = (torch.cat(parts) for parts in zip(*found, strict=True))
-            stride = here[0].kernels()[0][1].stride
-            yield F.conv2d(x_TBCHW.flatten(0, 1), kernel, bias, stride, support // 2), list(by_edge)
+                _track(placed, self.cell.mixed_channels, [mean_K], [variance_K], y_NCHW)
+                weights_M = self._weights(group.members, mixing_EO)
+                slots = tuple(edges.index(c.edge) for c in group.members)
+                scaled.append(Scaled(weight, group.forms[0], mean_K, variance_K, slots, weights_M))
+            support = max(group.support for group in here)
+            kernel, bias = merged_kernel(scaled, len(edges), self.eps, support)
+            stride = here[0].forms[0].stride
+            yield convolve(x_TBCHW.flatten(0, 1), kernel, bias, stride, (support // 2,) * 2), edges  # type: ignore[arg-type]
+
+
+def mergeable(groups: Sequence[Together]) -> list[Together]:
+    """The convolutions that are fewer products as one kernel an edge than one by one, of each face that is read.
+
+    A merged kernel is as wide as the widest of them, so the widest are left out until it pays: next to 3x3 and 5x5
+    a dilated 5x5 would make it 9 wide. What is left out is computed exactly.
+    """
+    found: list[Together] = []
+    for face in {group.face: None for group in groups}:
+        left = sorted((group for group in groups if group.face is face), key=lambda group: group.support)
+        while left:
+            edges = {member.edge for group in left for member in group.members}
+            if len(edges) * left[-1].support ** 2 < sum(group.taps for group in left):
+                break
+            left.pop()
+        found += left
+    return found
 
 
 def _form(recipe: Convolved | Pooled, reads: Face) -> object:

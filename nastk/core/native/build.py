@@ -23,8 +23,9 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent
 COMPILERS = ("g++", "clang++")
-FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off", "-shared", "-fPIC")
-"""No contraction into fused multiply-adds: a kernel gives the bits that the Python code gives."""
+FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC")
+CONTRACTED = ("winograd",)
+"""Sources with fused multiply-adds. The others go without: their kernels give the bits that the Python code gives."""
 EXTRAS = (("-march=native", "-fopenmp"), ("-march=native",), ("-fopenmp",), ())
 """What a compiler may refuse, most wanted first."""
 SECONDS = 120
@@ -88,7 +89,8 @@ def _built(name: str) -> ctypes.CDLL:
         raise CannotBuild("compiled kernels need Linux or macOS")
     source, compiler, folder = SOURCES / f"{name}.cpp", _compiler(), cache_folder()
     about = [source.read_text(encoding="utf-8"), _version(tuple(compiler)), _processor()]
-    commands = {_stem(name, [*about, *flags]): flags for extra in EXTRAS if (flags := [*compiler, *FLAGS, *extra])}
+    contract = "-ffp-contract=fast" if name in CONTRACTED else "-ffp-contract=off"
+    commands = {_stem(name, [*about, *flags]): flags for extra in EXTRAS if (flags := [*compiler, *FLAGS, contract, *extra])}
     for stem in commands:
         for kept in sorted(folder.glob(f"{stem}-*.so")):
             if kept.stem == f"{stem}-{_digest(kept)}":
