@@ -27,8 +27,17 @@ SPACES: dict[str, dict[str, Any]] = {
         "nodes": 2,
         "model": {"cells": 4},
     },
+    "spiking-edge": {"name": "spiking-cells", "wiring": "edge", "nodes": 2},
     "darts": {"name": "darts-cells"},
+    "darts-complete": {
+        "name": "darts-cells",
+        "sharing": "per_cell",
+        "wiring": "complete",
+        "operations": ["none", "skip_connect", "max_pool_3x3", "dil_conv_3x3"],
+    },
     "nas-bench-201": {"name": "nas-bench-201"},
+    "spikenas": {"name": "spikenas"},
+    "macro": {"name": "macro", "model": {"cells": 8}},
 }
 
 

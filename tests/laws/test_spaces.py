@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +40,57 @@ def test_encode_and_decode_are_inverse(space: CellSpace, data: st.DataObject) ->
 
 
 @law
+@given(seed=seeds)
+def test_a_sample_is_a_draw_of_each_decision(space: CellSpace, seed: int) -> None:
+    """The draws that ``randrange`` makes, and no others: the generator is in the same state afterwards."""
+    mine, plain = random.Random(seed), random.Random(seed)
+    assert space.sample(mine) == space.decode([plain.randrange(len(decision.options)) for decision in space.decisions])
+    assert mine.getstate() == plain.getstate()
+
+
+def test_what_a_space_remembers_does_not_change_what_it_says(build: Any) -> None:
+    """Parts are remembered, a stranger's never: it is refused each time, and 2 is not told from 2.0."""
+    space = build({"name": "toy"}, time_steps={"choices": [2, 3]}, channels={"choices": list(range(1, 60))})
+    members = [space.sample(random.Random(i)) for i in range(200)]
+    for genotype in members * 2:
+        assert space.decode(space.encode(genotype)) == genotype
+        for _ in range(2):
+            with pytest.raises(NotInSpace, match="time_steps = 4"):
+                space.encode(genotype.with_parts(time_steps=4))
+    assert space.encode(members[0].with_parts(time_steps=float(members[0].part("time_steps")))) == space.encode(members[0])
+    assert [type(value) for name, value in members[0].parts if name == "time_steps"] == [int]
+
+
+def test_more_parts_than_are_remembered(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nastk.core.cell.cells.REMEMBERED", 3)
+    space = build({"name": "toy"}, channels={"choices": list(range(1, 60))})
+    for i in range(100):
+        genotype = space.sample(random.Random(i))
+        assert space.decode(space.encode(genotype)) == genotype
+
+
+def test_what_is_kept_in_a_genotype_does_not_travel(toy: CellSpace) -> None:
+    """Hashes of text differ from process to process: a copy and a pickle find their own."""
+    genotype = toy.sample(random.Random(0))
+    bare = pickle.dumps(genotype)
+    assert hash(genotype) == hash(toy.sample(random.Random(0)))
+    assert genotype.digest == toy.sample(random.Random(0)).digest
+    assert pickle.dumps(genotype) == bare
+    for again in (pickle.loads(bare), copy.deepcopy(genotype), copy.copy(genotype)):
+        assert again == genotype
+        assert hash(again) == hash(genotype)
+        assert again.digest == genotype.digest
+
+
+def test_sampling_is_fast(build: Any) -> None:
+    """Tens of thousands of members a second with their hashes; a tenth of that on a busy machine."""
+    space, rng = build({"name": "nas-bench-201"}), random.Random(0)
+    start = time.process_time()
+    assert len({space.sample(rng) for _ in range(2000)}) > 1500
+    assert 2000 / (time.process_time() - start) > 4000
+
+
+@law
 @given(st.data())
 def test_derive_is_closed(space: CellSpace, data: st.DataObject) -> None:
     assert space.derive(data.draw(weights(space))) in space
@@ -54,7 +108,7 @@ def test_derive_undoes_one_hot(space: CellSpace, data: st.DataObject) -> None:
     assert space.derive(hot) == genotype
     for cell, matrix in hot.items():
         if cell != "layers":
-            assert matrix.sum() == len(genotype.cell(cell).edges)
+            assert matrix.sum() == sum(len(edge.candidates) for edge in genotype.cell(cell).edges)
             assert set(np.unique(matrix)) <= {0.0, 1.0}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from nastk.core.registry import registry
 from nastk.core.settings import ModelConfig
 from nastk.core.types import Kind, Pairs, Scalar
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 LAYERS = "layers"
+REMEMBERED = 16_384
+"""Cells, and combinations of parts, that a space keeps at hand: all cells of a space of the size of tables."""
 
 
 def _option(name: str, value: Any) -> Pairs:
@@ -72,15 +76,35 @@ class CellSpace(Relaxable):
         self.parts = tuple(parts)
         self._cell_decisions = {cell: wiring.decisions(cell) for cell, wiring in self.wirings.items()}
         self.decisions = (*(d for found in self._cell_decisions.values() for d in found), *self.parts)
+        self._cells: dict[tuple[str, Choice], Cell] = {}
+        self._pairs: dict[Choice, Pairs] = {}
+        self._numbers: dict[Pairs, Choice] = {}
 
     def decode(self, choice: Sequence[int]) -> Genotype:
-        numbers = list(choice)
         cells: dict[str, Cell] = {}
+        start = 0
         for name, wiring in self.wirings.items():
-            count = len(self._cell_decisions[name])
-            cells[name], numbers = wiring.decode(numbers[:count]), numbers[count:]
-        pairs = [pair for part, number in zip(self.parts, numbers, strict=True) for pair in part.options[number]]
-        return Genotype(self.name, cells, pairs)
+            end = start + len(self._cell_decisions[name])
+            cells[name] = self._cell(name, wiring, tuple(choice[start:end]))
+            start = end
+        return Genotype(self.name, cells, self._part_pairs(tuple(choice[start:])))
+
+    def _cell(self, name: str, wiring: Wiring, choice: Choice) -> Cell:
+        """The cell of a choice; remembered, as its hash is too."""
+        found = self._cells.get((name, choice))
+        if found is None:
+            found = wiring.decode(choice)
+            _remember(self._cells, (name, choice), found)
+        return found
+
+    def _part_pairs(self, numbers: Choice) -> Pairs:
+        """The parts of a choice; remembered, as most parts are fixed and so the same in every member."""
+        found = self._pairs.get(numbers)
+        if found is None:
+            options = [part.options[number] for part, number in zip(self.parts, numbers, strict=True)]
+            found = tuple(sorted(pair for option in options for pair in option))
+            _remember(self._pairs, numbers, found)
+        return found
 
     def encode(self, genotype: Genotype) -> Choice:
         if genotype.space != self.name:
@@ -94,14 +118,22 @@ class CellSpace(Relaxable):
                 choice += wiring.encode(cells[name])
             except NotInSpace as error:
                 raise NotInSpace(f"The genotype is not in {self.name!r}: cell {name!r}: {error}.") from None
-        known = dict.fromkeys(decision.name for decision in self.parts)
-        for name in dict(genotype.parts):
-            if name.partition(".")[0] not in known:
-                raise NotInSpace(f"The genotype is not in {self.name!r}: it has a part {name!r}.")
-        return (*choice, *(self._part_number(decision, genotype) for decision in self.parts))
+        return (*choice, *self._part_numbers(genotype.parts))
 
-    def _part_number(self, decision: Decision, genotype: Genotype) -> int:
-        mine = tuple((k, v) for k, v in genotype.parts if k.partition(".")[0] == decision.name)
+    def _part_numbers(self, pairs: Pairs) -> Choice:
+        """The inverse of :meth:`_part_pairs`; remembered. Raises :class:`NotInSpace`."""
+        found = self._numbers.get(pairs)
+        if found is None:
+            known = {decision.name for decision in self.parts}
+            for name, _ in pairs:
+                if name.partition(".")[0] not in known:
+                    raise NotInSpace(f"The genotype is not in {self.name!r}: it has a part {name!r}.")
+            found = tuple(self._part_number(decision, pairs) for decision in self.parts)
+            _remember(self._numbers, pairs, found)
+        return found
+
+    def _part_number(self, decision: Decision, pairs: Pairs) -> int:
+        mine = tuple((k, v) for k, v in pairs if k.partition(".")[0] == decision.name)
         if mine not in decision.options:
             wanted = " or ".join(_spell(option) for option in decision.options[:4])
             more = f" or {len(decision.options) - 4} more" if len(decision.options) > 4 else ""
@@ -139,6 +171,13 @@ class CellSpace(Relaxable):
         if self.searches_layers:
             hot[LAYERS] = one_hot_path(str(genotype.part(LAYERS)))
         return hot
+
+
+def _remember(memory: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value; where there are too many, begin anew."""
+    if len(memory) >= REMEMBERED:
+        memory.clear()
+    memory[key] = value
 
 
 def _spell(pairs: Pairs) -> str:

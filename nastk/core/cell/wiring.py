@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -92,24 +93,24 @@ class TopEdges(Wiring):
 
     def decode(self, choice: Sequence[int]) -> Cell:
         numbers = iter(choice)
+        operations = self.chosen_from
         edges = [
-            Edge(src, node, self.chosen_from[next(numbers)])
-            for node in self.full.inner
-            for src in self._sources(node)[next(numbers)]
+            Edge(src, node, operations[next(numbers)]) for node in self.full.inner for src in self._sources(node)[next(numbers)]
         ]
-        return evolve(self.full, edges=edges)
+        return Cell(self.full.inputs, edges, self.full.outputs)
 
     def encode(self, cell: Cell) -> Choice:
         _same_frame(cell, self.full)
         choice: list[int] = []
+        operations = self.chosen_from
         for node in self.full.inner:
             into = cell.into(node)
-            sources = tuple(edge.src for edge in into)
-            if sources not in self._sources(node):
+            sources, possible = tuple(edge.src for edge in into), self._sources(node)
+            if sources not in possible:
                 wanted = min(self.degree, node)
                 raise NotInSpace(f"node {node} has arrivals from {list(sources)}, the space wants {wanted} distinct ones")
-            choice.append(self._sources(node).index(sources))
-            choice += [_operation_number(edge, self.chosen_from) for edge in into]
+            choice.append(possible.index(sources))
+            choice += [_operation_number(edge, operations) for edge in into]
         return tuple(choice)
 
     def derive(self, weights_EO: NDArray[Any]) -> Cell:
@@ -133,14 +134,20 @@ class EveryEdge(Wiring):
         return tuple(Decision(f"{prefix}.{e.src}-{e.dst}", e.candidates) for e in self.full.edges)
 
     def decode(self, choice: Sequence[int]) -> Cell:
-        pairs = zip(self.full.edges, choice, strict=True)
-        return evolve(self.full, edges=[evolve(edge, op=edge.candidates[number]) for edge, number in pairs])
+        edges = [options[number] for options, number in zip(self._plain, choice, strict=True)]
+        return Cell(self.full.inputs, edges, self.full.outputs)
+
+    @cached_property
+    def _plain(self) -> tuple[tuple[Edge, ...], ...]:
+        """Each edge with each of its candidates; made once, as edges never change."""
+        return tuple(tuple(Edge(edge.src, edge.dst, op) for op in edge.candidates) for edge in self.full.edges)
 
     def encode(self, cell: Cell) -> Choice:
         _same_frame(cell, self.full)
         if [(e.src, e.dst) for e in cell.edges] != [(e.src, e.dst) for e in self.full.edges]:
             raise NotInSpace("the cell's edges differ from the space's, which keeps every edge")
-        return tuple(_operation_number(edge, self.operations) for edge in cell.edges)
+        operations = self.operations
+        return tuple([_operation_number(edge, operations) for edge in cell.edges])
 
     def derive(self, weights_EO: NDArray[Any]) -> Cell:
         return self.decode([int(np.argmax(row)) for row in weights_EO])

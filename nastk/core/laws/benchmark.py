@@ -20,7 +20,7 @@ from nastk.core.registry import registry
 from nastk.core.run.benchmark import Benchmark
 from nastk.core.run.runfile import configure
 from nastk.core.settings import ModelConfig
-from nastk.core.types import Kind
+from nastk.core.types import Kind, Shape
 
 
 @frozen
@@ -61,9 +61,9 @@ def draw(rng: random.Random) -> Draw:
     return Draw(rng.randrange(10**6))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def opened(cls: object, part: Part) -> Opened:
-    """The benchmark of this class and these settings; one is kept."""
+    """The benchmark of this class and these settings; the last ones are kept, as every law asks for each of them."""
     del cls  # another class of the same name is another benchmark
     return Opened(part)
 
@@ -94,6 +94,17 @@ def epochs_ascend(it: Opened, case: Draw) -> None:
     ensure(list(epochs) == sorted(set(epochs)), f"epochs does not ascend: {epochs}")
 
 
+@BOOK.law_tried(1)
+def data_are_described(it: Opened, case: Draw) -> None:
+    """``shape`` is the ``Shape`` of a sample, its sizes positive; ``classes`` is a whole number of at least two."""
+    del case
+    shape: object = getattr(it.table, "shape", None)
+    ensure(isinstance(shape, Shape), f"shape is {shape!r}, no Shape")
+    ensure(all(type(size) is int and size > 0 for size in it.table.shape), f"shape has sizes that are not positive: {shape}")
+    classes: object = getattr(it.table, "classes", None)
+    ensure(type(classes) is int and classes >= 2, f"classes is {classes!r}")
+
+
 @BOOK.law
 def every_member_has_figures(it: Opened, case: Draw) -> None:
     """Every member of its space has finite figures at each of ``epochs``, an ``accuracy`` in [0, 1] among them."""
@@ -105,6 +116,15 @@ def every_member_has_figures(it: Opened, case: Draw) -> None:
         strange = {name: value for name, value in figures.items() if not math.isfinite(value)}
         ensure(not strange, f"after {epochs} epochs it has the figures {strange}")
         ensure(figures.get("seconds", 0) >= 0, f"after {epochs} epochs the seconds are {figures.get('seconds')}")
+
+
+@BOOK.law
+def longer_training_takes_longer(it: Opened, case: Draw) -> None:
+    """Where a table has ``seconds``, more epochs take no fewer of them."""
+    member = case.member(it.space)
+    lengths = sorted(it.table.epochs)
+    found = [it.table.look_up(member, epochs).get("seconds", 0.0) for epochs in lengths]
+    ensure(found == sorted(found), f"the seconds after {lengths} epochs are {found}")
 
 
 @BOOK.law

@@ -19,7 +19,8 @@ from nastk.plugins.reporters.figures import plain
 class Jsonl(Reporter):
     """Appends every stage, step and notice to metrics.jsonl, one JSON object a line.
 
-    ``time`` is in seconds since the epoch, ``crc32`` a checksum of the rest of the line. The file is opened at the first event that is stored, and every line is
+    ``time`` is in seconds since the epoch, ``crc32`` a checksum of the rest of the line. The file is opened at the first
+    event that is stored, and every line is
     handed to the system at once, so a killed run loses nothing that it said. A step that is done again after a resume
     stands twice: the later one counts. Raises :class:`OutputError` when a line cannot be written.
     """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from attrs import field, frozen
 
 from nastk.core import mark
 from nastk.core.cell.cells import CellSpace, candidates, part_decisions
 from nastk.core.cell.graph import Cell, Edge, Genotype
-from nastk.core.cell.wiring import TopEdges, full_cell
+from nastk.core.cell.summed import WiringName, wired
+from nastk.core.cell.wiring import full_cell
+from nastk.core.errors import ConfigError
 from nastk.core.settings import ModelConfig
 
 OPERATIONS = (
@@ -48,17 +52,38 @@ PUBLISHED: dict[str, dict[str, tuple[Pick, ...]]] = {
 }  # fmt: skip
 
 
-@mark.space("darts-cells", paper="Liu et al., DARTS: Differentiable Architecture Search, ICLR 2019")
+WIRING = (
+    "what a member keeps: some edges a node, one operation each; every edge, up to two operations; every edge, any number "
+    "(edge and complete: D-DARTS)"
+)
+
+
+@frozen(kw_only=True)
+class DartsCellsConfig:
+    """Settings of ``darts-cells``; the defaults are the space of DARTS."""
+
+    operations: tuple[str, ...] = field(default=OPERATIONS, metadata={"help": "candidate operations of every edge"})
+    sharing: Literal["by_type", "per_cell"] = field(
+        default="by_type", metadata={"help": "one normal and one reduction cell, or one for each layer (D-DARTS)"}
+    )
+    wiring: WiringName = field(default="sparse", metadata={"help": WIRING})
+
+
+@mark.space("darts-cells", config=DartsCellsConfig, paper="Liu et al., DARTS: Differentiable Architecture Search, ICLR 2019")
 class DartsCells(CellSpace):
     """The DARTS space of eight operations with pre-activation; ReLU and T = 1 unless the run says otherwise."""
 
     defaults: ClassVar = {"model": {"neuron": "relu", "time_steps": 1}}
 
-    def __init__(self, model: ModelConfig) -> None:
-        operations = candidates(OPERATIONS, model, "space darts-cells")
-        wiring = TopEdges(full_cell(2, 4, operations, range(2, 6)), degree=2)
+    def __init__(self, model: ModelConfig, config: DartsCellsConfig) -> None:
+        operations = candidates(config.operations, model, "space darts-cells")
+        wiring = wired(config.wiring, full_cell(2, 4, operations, range(2, 6)), degree=2)
+        if len(model.cells.values) > 1 and config.sharing == "per_cell":
+            raise ConfigError(["model.cells: must be fixed when cells are not shared"], "space")
+        count = model.cells.values[0]
+        names = {"by_type": ("normal", "reduce"), "per_cell": tuple(f"{i}" for i in range(count))}[config.sharing]
         decisions = part_decisions(model, membrane="pre", norm="operation", stem=3)
-        super().__init__("darts-cells", {"normal": wiring, "reduce": wiring}, decisions)
+        super().__init__("darts-cells", dict.fromkeys(names, wiring), decisions)
 
     def published(self, name: str) -> Genotype:
         """``DARTS_V1`` or ``DARTS_V2`` with this space's parts; ``KeyError`` for another name."""

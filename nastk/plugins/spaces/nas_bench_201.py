@@ -17,8 +17,9 @@ from nastk.core.cell.cells import CellSpace, candidates, part_decisions
 from nastk.core.cell.graph import Cell, Edge, Genotype
 from nastk.core.cell.wiring import EveryEdge, full_cell
 from nastk.core.config import NeuronPart
-from nastk.core.errors import NotInSpace, SchemaError
+from nastk.core.errors import SchemaError
 from nastk.core.settings import ModelConfig
+from nastk.plugins.spaces.numbering import CellNumbers, cells_named
 
 OFFICIAL = {
     "none": "none",
@@ -31,11 +32,10 @@ OFFICIAL = {
 OPERATIONS = tuple(OFFICIAL)
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """The edges (source, target) in the order of the architecture string; a :class:`Cell` sorts its edges by source."""
-SIZE = len(OPERATIONS) ** len(EDGES)
-WEIGHTS = {edge: len(OPERATIONS) ** place for place, edge in enumerate(sorted(EDGES))}
-"""What the next operation on an edge adds to the number of a cell."""
+NUMBERS = CellNumbers("NAS-Bench-201", OPERATIONS, EDGES)
+SIZE = NUMBERS.size
+WEIGHTS = NUMBERS.weights
 
-_SUMMANDS = {(*edge, op): WEIGHTS[edge] * code for edge in EDGES for code, op in enumerate(OPERATIONS)}
 _NASTK = {official: op for op, official in OFFICIAL.items()}
 _STRING = re.compile(r"\+".join(r"\|" + "".join(rf"(\w+)~{src}\|" for src in range(dst)) for dst in (1, 2, 3)))
 
@@ -83,24 +83,12 @@ def number_of(cell: Cell) -> int:
 
     It is the choice of the space read as digits, not the official index. Raises :class:`NotInSpace` for another cell.
     """
-    if len(cell.edges) != len(EDGES) or cell.inputs != 1 or cell.outputs != (3,):
-        raise NotInSpace(
-            f"The cell has {cell.inputs} inputs, {len(cell.edges)} edges and the outputs {list(cell.outputs)}; "
-            "one of NAS-Bench-201 has 1 input, 6 edges and the output 3."
-        )
-    try:
-        return sum([_SUMMANDS[edge.src, edge.dst, edge.op] for edge in cell.edges])
-    except KeyError as error:
-        src, dst, op = error.args[0]
-        raise NotInSpace(
-            f"NAS-Bench-201 has no edge {src}->{dst} with the operation {op!r}: its operations are {', '.join(OPERATIONS)}."
-        ) from None
+    return NUMBERS.number(cell)
 
 
 def cell_of(number: int) -> Cell:
     """The cell of a number: the inverse of :func:`number_of`."""
-    codes = {edge: number // weight % len(OPERATIONS) for edge, weight in WEIGHTS.items()}
-    return Cell(1, [Edge(*edge, OPERATIONS[code]) for edge, code in codes.items()], (3,))
+    return NUMBERS.cell(number)
 
 
 def cell_string(cell: Cell) -> str:
@@ -117,13 +105,7 @@ def arch_string(genotype: Genotype) -> str:
 
 def shared_cell(genotype: Genotype) -> Cell:
     """The one cell of a genotype of ``nas-bench-201``. Raises :class:`NotInSpace` for another one."""
-    if genotype.space != "nas-bench-201" or len(genotype.cells) != 1 or genotype.cells[0][0] != "shared":
-        names = ", ".join(name for name, _ in genotype.cells)
-        raise NotInSpace(
-            f"The genotype {genotype.digest} is of the space {genotype.space!r} with the cells {names}; "
-            "expected 'nas-bench-201' with one cell, 'shared'."
-        )
-    return genotype.cells[0][1]
+    return cells_named(genotype, "nas-bench-201", ("shared",))[0]
 
 
 def from_arch_string(text: str, space: NasBench201 | None = None) -> Genotype:

@@ -10,10 +10,11 @@ from attrs.validators import in_, optional
 from nastk.core import mark
 from nastk.core.cell.cells import CellSpace, candidates, part_decisions
 from nastk.core.cell.layout import paths
-from nastk.core.cell.wiring import TopEdges, full_cell
+from nastk.core.cell.summed import WiringName, wired
+from nastk.core.cell.wiring import full_cell
 from nastk.core.errors import ConfigError
 from nastk.core.settings import ModelConfig
-from nastk.plugins.spaces.darts_cells import OPERATIONS
+from nastk.plugins.spaces.darts_cells import OPERATIONS, WIRING
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "default": ("none", "skip_connect", "conv_3x3", "conv_5x5", "avg_pool_3x3"),
@@ -21,6 +22,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "snas": ("none", "skip_connect", "conv_1x1", "conv_3x3", "avg_pool_3x3"),
     "autosnn": ("skip_connect", "scb_3x3", "scb_5x5", "srb_3x3", "srb_5x5"),
     "darts": OPERATIONS,
+    "d-darts": OPERATIONS[1:],
 }
 
 
@@ -28,14 +30,18 @@ PRESETS: dict[str, tuple[str, ...]] = {
 class SpikingCellsConfig:
     """Settings of ``spiking-cells``; the defaults are nastk's own, the paper does not state its space."""
 
-    preset: Literal["default", "dhs", "snas", "autosnn", "darts"] = field(
-        default="default", metadata={"help": "candidate operations: nastk's, or those of SpikeDHS, SNASNet, AutoSNN, DARTS"}
+    preset: Literal["default", "dhs", "snas", "autosnn", "darts", "d-darts"] = field(
+        default="default",
+        metadata={"help": "candidate operations: nastk's, or those of SpikeDHS, SNASNet, AutoSNN, DARTS, D-DARTS (without none)"},
     )
     operations: tuple[str, ...] | None = field(
         default=None, metadata={"help": "candidate operations by name, in place of a preset"}
     )
     nodes: int = field(default=4, validator=in_(range(1, 9)), metadata={"help": "inner nodes of a cell (SpikeDHS: 3)"})
-    degree: int = field(default=2, validator=in_(range(1, 9)), metadata={"help": "incoming edges that a node keeps"})
+    wiring: WiringName = field(default="sparse", metadata={"help": WIRING})
+    degree: int = field(
+        default=2, validator=in_(range(1, 9)), metadata={"help": "incoming edges that a node keeps, where the wiring is sparse"}
+    )
     sharing: Literal["by_type", "shared", "per_cell"] = field(
         default="by_type", metadata={"help": "one normal and one reduction cell, one for all layers, or one for each layer"}
     )
@@ -64,7 +70,7 @@ class SpikingCells(CellSpace):
         operations = candidates(config.operations or PRESETS[config.preset], model, "space spiking-cells")
         full = full_cell(2, config.nodes, operations, range(2, 2 + config.nodes))
         ranking = operations[1:] if config.decode == "dhs" else ()
-        wiring = TopEdges(full, config.degree, ranking)
+        wiring = wired(config.wiring, full, config.degree, ranking)
         if len(model.cells.values) > 1 and (config.sharing == "per_cell" or config.layer_level == "searched"):
             raise ConfigError(["model.cells: must be fixed when cells are not shared or the layer level is searched"], "space")
         count = model.cells.values[0]

@@ -16,6 +16,7 @@ from nastk.core.cell.graph import Genotype
 from nastk.core.errors import DataError, NotInSpace
 from nastk.core.run.benchmark import Benchmark
 from nastk.core.run.runfile import configure
+from nastk.core.types import Shape
 
 
 class Right(Benchmark):
@@ -23,6 +24,8 @@ class Right(Benchmark):
 
     defaults: ClassVar[Mapping[str, Any]] = {"space": "toy", "strategy": "random-search", "model": {"neuron": "lif"}}
     epochs = (1, 4)
+    shape = Shape(1, 3, 8, 8)
+    classes = 10
 
     def __init__(self) -> None:
         config = configure(self.defaults)
@@ -84,6 +87,35 @@ class Descending(Right):
     """Names the longest training first."""
 
     epochs = (4, 1)
+
+
+@mark.benchmark("listed")
+class Listed(Right):
+    """Has a list for the shape of a sample."""
+
+    shape: ClassVar[Any] = [1, 3, 8, 8]
+
+
+@mark.benchmark("flat")
+class Flat(Right):
+    """Has samples without height."""
+
+    shape = Shape(1, 3, 0, 8)
+
+
+@mark.benchmark("single")
+class Single(Right):
+    """Has one class."""
+
+    classes = 1
+
+
+@mark.benchmark("backwards")
+class Backwards(Right):
+    """Takes less time for longer training."""
+
+    def look_up(self, genotype: Genotype, epochs: int) -> Mapping[str, float]:
+        return {**super().look_up(genotype, epochs), "seconds": 10.0 / epochs}
 
 
 @mark.benchmark("boastful")
@@ -188,6 +220,10 @@ FAULTS: list[tuple[type[Benchmark], set[str]]] = [
     (Percent, {"every_member_has_figures"}),
     (Gaps, {"every_member_has_figures"}),
     (Descending, {"epochs_ascend"}),
+    (Listed, {"data_are_described"}),
+    (Flat, {"data_are_described"}),
+    (Single, {"data_are_described"}),
+    (Backwards, {"longer_training_takes_longer"}),
     (Boastful, {"test_is_a_share"}),
     (Noisy, {"answers_stay_the_same"}),
     (Numbered, {"answers_stay_the_same"}),
@@ -208,4 +244,4 @@ def test_each_fault_breaks_the_law_it_is_about_and_no_other(cls: type[Benchmark]
 
 def test_a_member_that_is_not_known_is_a_fault_and_no_refusal(failed: Any) -> None:
     """A look-up that fails has no answer to compare either."""
-    assert set(failed(Narrow)) == {"every_member_has_figures", "answers_stay_the_same"}
+    assert set(failed(Narrow)) == {"every_member_has_figures", "answers_stay_the_same", "longer_training_takes_longer"}
