@@ -24,11 +24,13 @@ from nastk.core.run.seal import sealed
 from nastk.testing import build_space
 
 GENOTYPE = json.loads(build_space("toy").full().to_json())
-WORDS = st.sampled_from(
-    "strategy space dataset model proxy train budget seed device name epochs channels neuron choices darts random-search toy lif plif "
-    "cbam executor processes benchmark nats-bench path lr operations relaxation guard steps minutes cells time_steps reporters prefer "
-    "sha256".split()
-)
+NAMES = [
+    "strategy", "space", "dataset", "model", "proxy", "train", "budget", "seed", "device", "name", "epochs",
+    "channels", "neuron", "choices", "darts", "random-search", "toy", "lif", "plif", "cbam", "executor", "processes",
+    "benchmark", "nats-bench", "path", "lr", "operations", "relaxation", "guard", "steps", "minutes", "cells",
+    "time_steps", "reporters", "prefer", "sha256",
+]  # fmt: skip
+WORDS = st.sampled_from(NAMES)
 PATHS = st.sampled_from(["../../etc/passwd", "/dev/null", "a/b", "..", "~", "-", "\x00", "é" * 5, "*"])
 TEXT = WORDS | st.text(max_size=8) | PATHS
 SCALAR = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | TEXT
