@@ -12,8 +12,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what a type checker sees; at run time the same names are loaded on first use
     from nastk.core import mark as mark
+    from nastk.core.ablation.ablate import ablate as ablate
+    from nastk.core.ablation.outcome import StudyResult as StudyResult
     from nastk.core.bench.bench import bench as bench
     from nastk.core.bench.outcome import BenchResult as BenchResult
+    from nastk.core.cell.distance import distance as distance
     from nastk.core.cell.graph import Cell as Cell
     from nastk.core.cell.graph import Edge as Edge
     from nastk.core.cell.graph import Genotype as Genotype
@@ -83,6 +86,7 @@ _FACE = {
     "Edge": "nastk.core.cell.graph:Edge",
     "Genotype": "nastk.core.cell.graph:Genotype",
     "fold": "nastk.core.cell.graph:fold",
+    "distance": "nastk.core.cell.distance:distance",
     "Decision": "nastk.core.cell.space:Decision",
     "SearchSpace": "nastk.core.cell.space:SearchSpace",
     "Relaxable": "nastk.core.cell.space:Relaxable",
@@ -116,6 +120,8 @@ _FACE = {
     "search": "nastk.core.run.run:search",
     "train": "nastk.core.run.run:train",
     "evaluate": "nastk.core.run.run:evaluate",
+    "ablate": "nastk.core.ablation.ablate:ablate",
+    "StudyResult": "nastk.core.ablation.outcome:StudyResult",
     "bench": "nastk.core.bench.bench:bench",
     "BenchResult": "nastk.core.bench.outcome:BenchResult",
     "check": "nastk.core.laws.check:check",

@@ -20,6 +20,7 @@ TORCH_FREE = (
 MOST_LINES = 350
 VAGUE = {"utils", "util", "helper", "helpers", "common", "base", "manager"}
 RESTRICTED_READER = "nastk.plugins.datasets.python_batches"
+CARRIER = "nastk.plugins.executors.carried"
 EXECUTING = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -155,7 +156,7 @@ def test_torchvision_is_only_in_its_bridge_and_never_at_import() -> None:
         assert not peers, f"{module} imports {peers} at import"
 
 
-@pytest.mark.parametrize("module", [m for m in FILES if m != RESTRICTED_READER])
+@pytest.mark.parametrize("module", [m for m in FILES if m not in (RESTRICTED_READER, CARRIER)])
 def test_nothing_read_from_disk_is_executed(module: str) -> None:
     assert not executes(tree_of(module))
 
@@ -165,6 +166,13 @@ def test_the_restricted_reader_only_sub_classes_the_unpickler() -> None:
     used = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "pickle"}
     assert used <= {"pickle.Unpickler", "pickle.UnpicklingError"}
     assert executes(tree) == ["pickle"], "and it runs nothing else"
+
+
+def test_the_carrier_touches_no_file() -> None:
+    tree = tree_of(CARRIER)
+    used = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "pickle"}
+    assert used == {"pickle.dumps", "pickle.loads"}, "bytes of this run, never a file"
+    assert executes(tree) == ["pickle"]
 
 
 def test_files_are_short_and_named_for_what_they_are() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nastk
-from nastk.cli import benching, checking, estimating, exporting, inspecting, listing, scaffolding
+from nastk.cli import ablating, benching, checking, estimating, exporting, inspecting, listing, scaffolding
 from nastk.cli.sentences import sentences
 
 app = typer.Typer(
@@ -127,10 +127,12 @@ def evaluate(
         typer.echo(json.dumps(result, indent=2))
 
 
+app.command()(ablating.ablate)
 app.command()(benching.bench)
 app.command()(exporting.export)
 app.command()(inspecting.runs)
 app.command()(inspecting.verify)
+app.command()(inspecting.distance)
 app.command()(listing.plugins)
 app.command()(listing.describe)
 app.command()(checking.check)

@@ -1,4 +1,4 @@
-"""The commands that look at runs on disk: runs, verify."""
+"""The commands that look at what lies on disk: runs, verify, distance."""
 
 from __future__ import annotations
 
@@ -94,6 +94,34 @@ def verify(
             _pairs(("not as it was", "then", "now"), found.surroundings, "")
     if not found.holds:
         raise typer.Exit(1)
+
+
+@sentences
+def distance(
+    first: Annotated[Path, typer.Argument(help="Genotype file.", metavar="A.json")],
+    second: Annotated[Path, typer.Argument(help="Genotype file.", metavar="B.json")],
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="How much an operation counts, in (0, 1]; 1 unless given. Repeatable.", metavar="OP=NUMBER"),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """How far two architectures are apart, 0 to 1: the mean over their cells (D-DARTS)."""
+    from nastk.core.cell.distance import distances
+    from nastk.core.run.run import load_genotype
+
+    weights = dict(map(_weight, weight or ()))
+    pair = load_genotype(first), load_genotype(second)
+    found = {"distance": nastk.distance(*pair, weights), "cells": distances(*pair, weights)}
+    typer.echo(json.dumps(found, indent=2) if json_ else f"{found['distance']:.4f}")
+
+
+def _weight(text: str) -> tuple[str, float]:
+    op, _, number = text.partition("=")
+    try:
+        return op, float(number)
+    except ValueError:
+        raise NastkError(f"--weight takes an operation and a number, as conv_3x3=0.5, got {text!r}.") from None
 
 
 def _pairs(titles: tuple[str, str, str], pairs: Any, nothing: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, lt, optional
+from attrs.validators import and_, ge, gt, le, lt, optional
 
 from nastk.core.config import (
     AttentionPart,
@@ -113,6 +113,14 @@ class BudgetConfig:
     steps: int | None = field(default=None, validator=optional(ge(1)), metadata={"help": "steps of the strategy"})
     evaluations: int | None = field(default=None, validator=optional(ge(1)), metadata={"help": "trained candidates"})
     minutes: float | None = field(default=None, validator=optional(gt(0)), metadata={"help": "wall time of the search"})
+    device_hours: float | None = field(
+        default=None, validator=optional(gt(0)), metadata={"help": "hours that trials take, summed; simulated ones in a table"}
+    )
+    failed: float = field(
+        default=0.5,
+        validator=and_(gt(0), le(1)),
+        metadata={"help": "share of failed trials, once there are ten of them, above which the search gives up; 1: never"},
+    )
 
 
 @frozen(kw_only=True)
@@ -134,9 +142,27 @@ class RunConfig:
     proxy: ProxyConfig = field(factory=ProxyConfig, metadata={"help": "the smaller network of the search"})
     train: TrainConfig = field(factory=TrainConfig, metadata={"help": "training the found network from scratch"})
     split: SplitConfig = field(factory=SplitConfig, metadata={"help": "shares of the training data"})
+    checkpoint_minutes: float = field(
+        default=5.0, validator=gt(0), metadata={"help": "most minutes between two checkpoints, within a step or an epoch too"}
+    )
+    slice_minutes: float | None = field(
+        default=None,
+        validator=optional(gt(0)),
+        metadata={"help": "minutes after which the process keeps everything and ends, to be resumed; exit code 75"},
+    )
     budget: BudgetConfig = field(factory=BudgetConfig, metadata={"help": "when the search stops"})
     prefer: tuple[str, ...] = field(
         default=(), metadata={"help": "packages whose plug-ins win, in this order, where several offer one name"}
     )
+    precision: Literal["float32", "bfloat16", "auto"] = field(
+        default="float32", metadata={"help": "of training passes (autocast); auto: bfloat16 where a short probe says it pays"}
+    )
+    recompute: bool = field(
+        default=False, metadata={"help": "compute each cell anew in the backward pass: less memory, more time"}
+    )
     seed: int = field(default=0, validator=ge(0), metadata={"help": "the one seed of the run"})
     device: str = field(default="auto", validator=_device, metadata={"help": "where to compute: auto, cpu, mps, cuda or cuda:N"})
+    capture: bool = field(
+        default=False,
+        metadata={"help": "on CUDA, record a step of search and training as a graph and replay it (not run on a GPU yet)"},
+    )

@@ -1,15 +1,18 @@
 """Bilevel differentiable search: weights by SGD on one half of the data, the architecture by Adam on the other.
 
-The mixing weights of an edge are ``softmax(alpha)``. One step is one epoch of the supernet. Defaults fit the bundled
-digits; the recipes in ``examples/recipes`` have those of DARTS.
+One step is one epoch of the supernet. How alpha becomes mixing weights, how the supernet computes them, what joins alpha's
+loss, what guards the search and how a member is derived are tables of the settings, each with a file of its own; the named
+strategies are this rule with other defaults. Defaults fit the bundled digits; the recipes in ``examples/recipes`` have
+those of DARTS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from attrs import evolve
 
 from nastk.core.cell.cells import LAYERS
 from nastk.core.cell.graph import Genotype
@@ -19,14 +22,14 @@ from nastk.core.model.trellis import Trellis
 from nastk.core.run.optim import weights_of
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.seeds import generator
-from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
-from nastk.strategies.bilevel_epoch import Epoch, Penalty
-from nastk.strategies.mixing import allowed_moves, check_cap, derive, mixing_weights, targets
+from nastk.strategies.bilevel_epoch import Epoch, steps_of
+from nastk.strategies.mixing import allowed_moves, check_cap, mixing_weights, targets
+from nastk.strategies.penalty import Penalty
 
 
 class Bilevel(Strategy[BilevelState]):
-    """The shared rule of ``darts`` and ``ma-darts``."""
+    """The shared rule of the differentiable strategies."""
 
     requires = Relaxable
     state: ClassVar[type] = BilevelState
@@ -40,10 +43,9 @@ class Bilevel(Strategy[BilevelState]):
 
     def check(self, context: SearchContext) -> None:
         Penalty(self.config, context, context.supernet(self.config.relaxation))
-        for split in (Split.WEIGHTS, Split.ALPHA):
-            context.task.data.steps(self.config.batch, split)
-        if self.config.max_skips is not None:
-            check_cap(context.space, self.config.max_skips)  # type: ignore[arg-type]
+        steps_of(self.config, context)
+        if self.config.guard.max_skips is not None:
+            check_cap(context.space, self.config.guard.max_skips)  # type: ignore[arg-type]
 
     def begin(self, context: SearchContext) -> BilevelState:
         supernet = context.supernet(self.config.relaxation)
@@ -62,8 +64,15 @@ class Bilevel(Strategy[BilevelState]):
         return Epoch(self.config, context, state).run()
 
     def recommend(self, context: SearchContext, state: BilevelState) -> Sequence[Genotype]:
-        weights = mixing_weights(state.alpha, allowed_moves(context, state.alpha), targets(context, self.config.relaxation))
-        return [derive(context.space, weights, self.config.max_skips)]
+        config = self.config
+        moves, nodes = allowed_moves(context, state.alpha), targets(context, config.relaxation)
+        weights = mixing_weights(state.alpha, moves, nodes, config.weighting.build())
+        return [config.decision.decide(context.space, weights, config.guard.max_skips)]  # type: ignore[arg-type]
+
+    def landmarks(self, state: BilevelState) -> Mapping[int, BilevelState]:
+        """Alpha joins in after the warm-up, and the last epoch looks at the derived network."""
+        last = self.config.epochs - 1
+        return {epoch: evolve(state, epoch=epoch) for epoch in sorted({0, min(self.config.warmup, last), last})}
 
     def figures(self, state: BilevelState) -> dict[str, Any]:
         return state.figures

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attrs import field, frozen
-from attrs.validators import and_, ge, gt, lt, optional
+from attrs import field, fields_dict, frozen
+from attrs.validators import and_, ge, gt, lt
 from torch import Tensor
 
 from nastk.core.config import EstimatorPart
 from nastk.core.model.relaxation import RelaxationConfig
 from nastk.core.run.optim import OptimizerState
+from nastk.strategies.decision import DecisionConfig
+from nastk.strategies.guard import GuardConfig, History
+from nastk.strategies.perturbation import PerturbationConfig
+from nastk.strategies.regulariser import RegulariserConfig
+from nastk.strategies.weighting import WeightingConfig
 
 
 @frozen(kw_only=True)
@@ -20,6 +25,10 @@ class BilevelConfig:
     epochs: int = field(default=8, validator=ge(1), metadata={"help": "epochs of the supernet"})
     warmup: int = field(default=2, validator=ge(0), metadata={"help": "first epochs that train weights alone"})
     batch: int = field(default=32, validator=ge(2), metadata={"help": "samples a half step"})
+    levels: Literal[1, 2] = field(
+        default=2,
+        metadata={"help": "2: alpha learns on samples of its own; 1: with the weights, on the same batch of all samples (SNAS)"},
+    )
     order: Literal[1, 2] = field(default=1, metadata={"help": "2 unrolls one weight step (DARTS second order)"})
     lr: float = field(default=0.1, validator=gt(0), metadata={"help": "first learning rate of the weights"})
     lr_min: float = field(default=0.001, validator=ge(0), metadata={"help": "last learning rate of the weights"})
@@ -32,17 +41,15 @@ class BilevelConfig:
     relaxation: RelaxationConfig = field(
         factory=RelaxationConfig, metadata={"help": "how the supernet computes its mixtures; exact unless set"}
     )
-    skip_dropout: float = field(
-        default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "guard: dropout on skips, decaying to zero over the search"}
+    weighting: WeightingConfig = field(
+        factory=WeightingConfig, metadata={"help": "how alpha becomes the weights of an edge's candidates"}
     )
-    max_skips: int | None = field(
-        default=None, validator=optional(ge(0)), metadata={"help": "guard: most skips of a normal cell"}
+    regulariser: RegulariserConfig = field(factory=RegulariserConfig, metadata={"help": "terms on alpha that join its loss"})
+    perturbation: PerturbationConfig = field(
+        factory=PerturbationConfig, metadata={"help": "noise on the mixing weights while the weights train (SmoothDARTS)"}
     )
-    stop_skips: int | None = field(
-        default=None,
-        validator=optional(ge(0)),
-        metadata={"help": "guard: stop once a normal cell would have more skips than this"},
-    )
+    guard: GuardConfig = field(factory=GuardConfig, metadata={"help": "guards against skips and lost epochs; off unless set"})
+    decision: DecisionConfig = field(factory=DecisionConfig, metadata={"help": "how a member follows from the mixing weights"})
     nos_weight: float = field(
         default=0.0, validator=ge(0), metadata={"help": "weight of spikes an image over nos_target in the loss"}
     )
@@ -53,6 +60,12 @@ class BilevelConfig:
     penalty_weight: float = field(
         default=0.1, validator=ge(0), metadata={"help": "weight of the cost over its value at uniform alpha"}
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.levels == 1 and self.order == 2:
+            raise ValueError("levels = 1 has no second order: the unrolled step needs samples of alpha's own (levels = 2)")
+        if self.relaxation.paths and self.weighting.kind == "gumbel-softmax":
+            raise ValueError("relaxation.paths draws candidates, weighting.kind = 'gumbel-softmax' weighs all: choose one")
 
 
 @frozen
@@ -66,3 +79,10 @@ class BilevelState:
     alpha_optimizer: OptimizerState
     figures: dict[str, Any]
     stopped: bool = False
+    history: History = field(factory=dict)
+
+
+def instead(cls: type[Any], name: str, default: Any) -> Any:
+    """The setting ``name`` of ``cls`` with another default, for the settings of a named strategy."""
+    attribute = fields_dict(cls)[name]
+    return field(default=default, validator=attribute.validator, metadata=dict(attribute.metadata))

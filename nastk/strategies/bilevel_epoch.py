@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nastk.core.data.splits import Batch
-from nastk.core.errors import ConfigError
 from nastk.core.events import Notice
 from nastk.core.model.counting import SpikeCounter
-from nastk.core.model.estimator import Expected
-from nastk.core.model.network import Network
+from nastk.core.model.distributed import averaged
 from nastk.core.model.trellis import Trellis
+from nastk.core.run.capture import Captured, recorder
+from nastk.core.run.epoch import Keeping, Scores, run_epoch
 from nastk.core.run.optim import cosine, restore, set_lr, state_of, weights_of
 from nastk.core.run.strategy import SearchContext
-from nastk.core.run.training import Scores, evaluate, run_epoch
+from nastk.core.run.training import evaluate
+from nastk.core.run.within import Tree
 from nastk.core.seeds import generator, seeded
 from nastk.core.types import Split
 from nastk.strategies.bilevel_config import BilevelConfig, BilevelState
-from nastk.strategies.mixing import derive, drawn_paths, entropy, mixing_weights, skip_share, skips, targets
+from nastk.strategies.guard import History, Look, remembered
+from nastk.strategies.health import Health, skip_lead
+from nastk.strategies.inherited import inherited_scores
+from nastk.strategies.mixing import drawn_paths, entropy, mixing_weights, skip_share, targets
+from nastk.strategies.penalty import Penalty
+from nastk.strategies.regulariser import Regulariser
 from nastk.strategies.unrolled import unrolled_gradient
+from nastk.strategies.weighting import between
+
+STREAMS: dict[int, tuple[tuple[Split, ...], ...]] = {
+    1: ((Split.WEIGHTS, Split.ALPHA),),
+    2: ((Split.WEIGHTS,), (Split.ALPHA,)),
+}
+"""By the number of levels: the samples on which the weights learn, and those on which alpha does where it has its own."""
+
+
+def steps_of(config: BilevelConfig, context: SearchContext) -> int:
+    """Steps an epoch: those of the smaller stream. Raises :class:`DataError` where a batch is larger than a stream."""
+    return min([context.task.data.steps(config.batch, *stream) for stream in STREAMS[config.levels]])
 
 
 class Epoch:
@@ -33,37 +50,56 @@ class Epoch:
         self.config, self.context, self.task, self.number = config, context, context.task, state.epoch
         self.supernet = context.supernet(config.relaxation)
         self.supernet.load_state_dict(state.weights)
-        self.allowed = self.supernet.body.allowed() if isinstance(self.supernet.body, Trellis) else None
+        device = self.task.data.device
+        self.allowed = self.supernet.body.allowed().to(device) if isinstance(self.supernet.body, Trellis) else None
         self.parameters = dict(self.supernet.named_parameters())
-        self.alpha = {name: a.clone().to(self.task.data.device).requires_grad_() for name, a in state.alpha.items()}
+        self.alpha = {name: averaged(a.clone().to(device).requires_grad_()) for name, a in state.alpha.items()}
         self.optimizer = torch.optim.SGD(
             self.parameters.values(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True
         )
-        betas = (config.alpha_beta1, 0.999)
+        record = recorder(context.config.capture and self.recordable, device)
         self.alpha_optimizer = torch.optim.Adam(
-            self.alpha.values(), lr=config.alpha_lr, betas=betas, weight_decay=config.alpha_decay
+            self.alpha.values(),
+            lr=config.alpha_lr,
+            betas=(config.alpha_beta1, 0.999),
+            weight_decay=config.alpha_decay,
+            capturable=record is not None,
         )
         restore(self.optimizer, self.parameters, state.optimizer)
         restore(self.alpha_optimizer, self.alpha, state.alpha_optimizer)
         self.targets = {n: t.to(self.task.data.device) for n, t in targets(context, config.relaxation).items()}
-        self.draws = itertools.count()
+        self.drawn = self.held = 0
         self.lr = cosine(self.number, config.epochs, config.lr, config.lr_min)
         set_lr(self.optimizer, self.lr)
         self.penalty = Penalty(config, context, self.supernet)
+        self.rule = config.weighting.build()
+        self.regulariser = Regulariser(config.regulariser, self.rule, between(0, 1, self.number, config.epochs))
+        self.perturbation = config.perturbation.build(self.number, config.epochs)
         self.train_spikes = SpikeCounter(self.supernet)
+        self.history = state.history
         self._alpha_batches = self._endless()
+        self._halves = Captured(self._both_halves, record)
+
+    @property
+    def recordable(self) -> bool:
+        """Whether a step is the same operations every time: nothing is drawn on the host, no path looked at there."""
+        config = self.config
+        drawn = config.relaxation.paths > 0 or config.weighting.kind == "gumbel-softmax" or config.perturbation.kind != "none"
+        return not drawn and self.allowed is None
 
     def run(self) -> BilevelState:
         """Train the epoch, look at the supernet's health, and give the next state."""
         config, context = self.config, self.context
-        steps = min(self.task.data.steps(config.batch, Split.WEIGHTS), self.task.data.steps(config.batch, Split.ALPHA))
+        steps = steps_of(config, context)
         self.supernet.train()
-        self.supernet.set_dropout(skip_dropout=config.skip_dropout * (1 - self.number / config.epochs))
-        batches = context.batches(Split.WEIGHTS, config.batch, "weights")
+        self.supernet.set_dropout(skip_dropout=config.guard.skip_dropout * (1 - self.number / config.epochs))
+        splits = STREAMS[config.levels][0]
+        batches = self.task.data.batches(config.batch, context.seed, context.step, "weights", splits=splits)
         with seeded(context.seed, "dropout", self.number):
-            scores = run_epoch(_first(batches, steps), steps, self._update, context.emit, "search", self.number)
+            keeping = Keeping(context.within, context.step, self._tree, self._put)
+            scores = run_epoch(_first(batches, steps), steps, self._update, context.emit, "search", self.number, keeping)
         self.supernet.set_dropout()
-        figures, stopped = self._health(scores)
+        figures, history, stopped = self._health(scores)
         return BilevelState(
             self.number + 1,
             weights_of(self.supernet),
@@ -72,20 +108,52 @@ class Epoch:
             state_of(self.alpha_optimizer, self.alpha),
             figures,
             stopped,
+            history,
         )
+
+    def _tree(self) -> Tree:
+        learned = {
+            "weights": weights_of(self.supernet),
+            "optimizer": state_of(self.optimizer, self.parameters),
+            "alpha": {name: a.detach().cpu().clone() for name, a in self.alpha.items()},
+            "alpha_optimizer": state_of(self.alpha_optimizer, self.alpha),
+        }
+        return {**learned, "drawn": self.drawn, "held": self.held, "spikes": self.train_spikes.totals()}
+
+    def _put(self, tree: Tree) -> None:
+        self.supernet.load_state_dict(tree["weights"])
+        restore(self.optimizer, self.parameters, tree["optimizer"])
+        with torch.no_grad():
+            for name, a in self.alpha.items():
+                a.copy_(tree["alpha"][name])
+        restore(self.alpha_optimizer, self.alpha, tree["alpha_optimizer"])
+        self.train_spikes.put(tree["spikes"])
+        self.drawn = tree["drawn"]
+        for _ in range(tree["held"]):
+            self._hold()
+
+    def _draw(self) -> int:
+        """The number of the next draw of paths."""
+        self.drawn += 1
+        return self.drawn - 1
+
+    def _hold(self) -> Batch:
+        """The next batch for alpha."""
+        self.held += 1
+        return next(self._alpha_batches)
 
     def mixing(self) -> dict[str, Tensor]:
         """The mixing weights now, differentiable in alpha."""
-        return mixing_weights(self.alpha, self.allowed, self.targets)
+        return mixing_weights(self.alpha, self.allowed, self.targets, self.rule)
 
     def trained_mixing(self, draw: int) -> dict[str, Tensor]:
-        """The mixing weights that a half step computes with: drawn paths, where the relaxation says so."""
-        relaxation, weights = self.config.relaxation, self.mixing()
+        """The mixing weights that a half step computes with: drawn, where the weighting or the relaxation says so."""
+        relaxation, weighting, where = self.config.relaxation, self.config.weighting, (self.number, self.config.epochs)
+        draws = generator(self.context.seed, "paths", self.number, draw)
+        weights = self.rule.draw(self.mixing(), between(weighting.temperature, weighting.temperature_last, *where), draws)
         if not relaxation.paths:
             return weights
-        done = self.number / max(self.config.epochs - 1, 1)
-        temperature = relaxation.temperature + (relaxation.temperature_last - relaxation.temperature) * done
-        draws = generator(self.context.seed, "paths", self.number, draw)
+        temperature = between(relaxation.temperature, relaxation.temperature_last, *where)
         return drawn_paths(weights, relaxation.paths, temperature, draws)
 
     def _endless(self) -> Iterator[Batch]:
@@ -95,20 +163,35 @@ class Epoch:
             turn += 1
 
     def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        searching = self.number >= self.config.warmup
+        held = self._hold() if searching and self.config.levels == 2 else ()
+        found = self._halves(*batch, *held)
+        self.train_spikes.saw(len(batch[1]))
+        return found
+
+    def _both_halves(self, x_TBCHW: Tensor, y_B: Tensor, *held: Tensor) -> tuple[Tensor, Tensor]:
+        """A step that :mod:`nastk.core.run.capture` may record. Two levels: alpha on a batch of its own, then the weights."""
         if self.number >= self.config.warmup:
-            self._update_alpha(batch, next(self._alpha_batches))
-        return self._update_weights(batch)
+            if self.config.levels == 1:
+                return self._update_together((x_TBCHW, y_B))
+            self._update_alpha((x_TBCHW, y_B), (held[0], held[1]))
+        return self._update_weights((x_TBCHW, y_B))
+
+    def _update_together(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One level: alpha and the weights descend the same loss of the same pass."""
+        with self.train_spikes as counter:
+            learned = self.penalty(self.trained_mixing(self._draw()), batch)
+        self.alpha_optimizer.zero_grad(set_to_none=True)
+        self._step_weights(learned.total + self.regulariser(self.alpha, self.mixing()), counter)
+        self.alpha_optimizer.step()
+        return learned.task.detach(), self.task.correct(learned.logits.detach(), batch[1])
 
     def _update_alpha(self, train: Batch, held: Batch) -> None:
         alphas = list(self.alpha.values())
-
-        draw = next(self.draws)
-
-        def mixing() -> dict[str, Tensor]:
-            return self.trained_mixing(draw)
+        draw = self._draw()
 
         def alpha_loss() -> Tensor:
-            return self.penalty(mixing(), held, self.task.loss)
+            return self.penalty(self.trained_mixing(draw), held).total + self.regulariser(self.alpha, self.mixing())
 
         if self.config.order == 1:
             grads = list(torch.autograd.grad(alpha_loss(), alphas, allow_unused=True))
@@ -117,7 +200,7 @@ class Epoch:
             velocities = [self.config.momentum * self._buffer(p) for p in parameters]
             grads = list(
                 unrolled_gradient(
-                    lambda: self.task.loss(self.supernet(train[0], mixing()), train[1]),
+                    lambda: self.task.loss(self.supernet(train[0], self.trained_mixing(draw)), train[1]),
                     alpha_loss,
                     parameters,
                     alphas,
@@ -136,109 +219,73 @@ class Epoch:
 
     def _update_weights(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x_TBCHW, y_B = batch
+        draw = self._draw()
+        mixing = {name: w.detach() for name, w in self.trained_mixing(draw).items()}
+        draws = generator(self.context.seed, "perturbation", self.number, draw)
+        mixing = self.perturbation(mixing, lambda weights: self.task.loss(self.supernet(x_TBCHW, weights), y_B), draws)
         with self.train_spikes as counter:
-            logits = self.supernet(x_TBCHW, {name: w.detach() for name, w in self.trained_mixing(next(self.draws)).items()})
-            counter.saw(len(y_B))
+            logits = self.supernet(x_TBCHW, mixing)
         loss = self.task.loss(logits, y_B)
+        self._step_weights(loss, counter)
+        return loss.detach(), self.task.correct(logits.detach(), y_B)
+
+    def _step_weights(self, loss: Tensor, counter: SpikeCounter) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         counter.cut()
         nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
         self.optimizer.step()
-        return loss.detach(), self.task.correct(logits.detach(), y_B)
 
-    def _health(self, scores: Scores) -> tuple[dict[str, Any], bool]:
-        config, context = self.config, self.context
+    def _health(self, scores: Scores) -> tuple[dict[str, Any], History, bool]:
+        config, context, guard = self.config, self.context, self.config.guard
         weights = {name: w.detach() for name, w in self.mixing().items()}
         valid = evaluate(lambda x: self.supernet(x, weights), self.supernet, self.task, self.task.data.unaugmented(Split.VALID))
-        genotype = derive(context.space, weights, None)  # type: ignore[arg-type]
-        stopped = config.stop_skips is not None and skips(genotype) > config.stop_skips and self.number >= config.warmup
-        if stopped:
-            context.emit(Notice(f"Search stopped at epoch {self.number + 1}: the cell collapses to {skips(genotype)} skips."))
+        genotype = config.decision.decide(context.space, weights, None)  # type: ignore[arg-type]
+        look = Look(
+            epoch=self.number + 1,
+            genotype=genotype,
+            candidates={name: cell.edges[0].candidates for name, cell in self.supernet.genotype.cells},
+            weights=weights,
+            entropy=entropy(weights, self.rule),
+            accuracy=scores.accuracy,
+            valid_accuracy=valid.accuracy,
+        )
+        history, reason = self.history, None
+        if look.epoch > config.warmup:  # before, alpha says nothing
+            history = remembered(history, look)
+            reason = guard.reason(look, history)
+            if reason:
+                context.emit(Notice(f"Search stopped at epoch {look.epoch}: {reason}."))
+            else:
+                history = Health(config.epochs).watch(look, history, context.emit)
         figures: dict[str, Any] = {
             "loss": scores.loss,
             "accuracy": scores.accuracy,
             "valid_accuracy": valid.accuracy,
-            "entropy": entropy(weights),
+            "generalisation_gap": scores.accuracy - valid.accuracy,
+            "entropy": look.entropy,
             "skip_share": skip_share(genotype),
+            "skip_lead": skip_lead(look),
             "nos": {"train": self.train_spikes.figures(), "validation": valid.nos},
             "genotype": genotype.digest,
             "weights": {name: _rounded(w) for name, w in weights.items()},
         }
-        if stopped or self.number + 1 == config.epochs:
-            # With partial channels the derived network has wider operations than the supernet: nothing to inherit.
-            gap = None if config.relaxation.partial > 1 else valid.accuracy - self._derived_accuracy(weights)
-            figures["discretisation_gap"] = gap
-        return figures, stopped
+        if reason or look.epoch == config.epochs:
+            figures["discretisation_gap"] = self._gap(valid.accuracy, weights)
+        return figures, history, bool(reason)
 
-    def _derived_accuracy(self, weights: Mapping[str, Tensor]) -> float:
-        """Validation accuracy of the derived network with the supernet's weights and norm statistics of its own."""
-        genotype = derive(self.context.space, weights, self.config.max_skips)  # type: ignore[arg-type]
-        network = self.context.network(genotype, affine=False)
-        network.inherit(self.supernet)
-        recalibrate(network, self.context.batches(Split.WEIGHTS, self.config.batch, "recalibrate"))
-        return evaluate(network, network, self.task, self.task.data.unaugmented(Split.VALID)).accuracy
+    def _gap(self, accuracy: float, weights: dict[str, Tensor]) -> float | None:
+        """What deriving costs: validation accuracy of the supernet minus that of the derived network with its weights."""
+        if self.config.relaxation.partial > 1:
+            return None  # the derived network has wider operations than the supernet: nothing to inherit
+        genotype = self.config.decision.decide(self.context.space, weights, self.config.guard.max_skips)  # type: ignore[arg-type]
+        splits = STREAMS[self.config.levels][0]
+        return accuracy - inherited_scores(self.context, self.supernet, genotype, splits, self.config.batch, None).accuracy
 
 
 def _rounded(weights: Tensor) -> list[list[float]]:
     """Mixing weights as a table, a row an edge; those of edges as one row."""
     return [[round(value, 5) for value in row] for row in weights.reshape(-1, weights.shape[-1]).tolist()]
-
-
-class Penalty:
-    """Alpha's loss: the task's, and what the settings add to it (an expected cost, spikes)."""
-
-    def __init__(self, config: BilevelConfig, context: SearchContext, supernet: Network) -> None:
-        self.config, self.context, self.supernet = config, context, supernet
-        self.spikes = SpikeCounter(supernet)
-        self.estimator: Expected | None = None
-        if config.penalty is not None:
-            estimator = config.penalty.build()
-            if not isinstance(estimator, Expected):
-                raise ConfigError([f"strategy.penalty: {config.penalty.name!r} is not differentiable"], "strategy")
-            if isinstance(supernet.body, Trellis):
-                raise ConfigError(["strategy.penalty: has no meaning where the path of layers is searched"], "strategy")
-            self.estimator = estimator
-            uniform = {n: torch.full_like(w, 1 / w.shape[-1]) for n, w in self._shapes().items()}
-            self.unit = float(self._cost(uniform))
-
-    def _shapes(self) -> dict[str, Tensor]:
-        cells = self.supernet.genotype.cells
-        return {name: torch.zeros(len(c.edges), len(c.edges[0].candidates)) for name, c in cells}
-
-    def _cost(self, weights: Mapping[str, Tensor]) -> Tensor:
-        assert self.estimator is not None
-        return self.estimator.expected(self.supernet.genotype, self.context.task.data.shape, self.context.task.outputs, weights)
-
-    def __call__(self, mixing: Mapping[str, Tensor], batch: Batch, task_loss: Any) -> Tensor:
-        """The loss of a held-out batch at these mixing weights."""
-        x_TBCHW, y_B = batch
-        if self.config.nos_weight == 0:
-            loss = task_loss(self.supernet(x_TBCHW, mixing), y_B)
-        else:
-            self.spikes.reset()
-            with self.spikes as counter:
-                loss = task_loss(self.supernet(x_TBCHW, mixing), y_B)
-                counter.saw(len(y_B))
-            loss = loss + self.config.nos_weight * counter.nos() / self.config.nos_target
-        if self.estimator is not None:
-            loss = loss + self.config.penalty_weight * self._cost(mixing) / self.unit
-        return loss
-
-
-@torch.no_grad()
-def recalibrate(network: Network, batches: Iterator[Batch]) -> None:
-    """Give a network with inherited weights norm statistics of its own: one pass in training mode, nothing is learned."""
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    network.train()
-    for x_TBCHW, _ in batches:
-        network(x_TBCHW)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def _first(batches: Iterator[Batch], count: int) -> Iterator[Batch]:

@@ -18,6 +18,7 @@ from nastk.core.errors import ConfigError
 from nastk.core.model.relaxation import EDGES, RelaxationConfig, edges_of
 from nastk.core.model.trellis import Trellis
 from nastk.core.run.strategy import SearchContext
+from nastk.strategies.weighting import SOFTMAX, Softmax, cells_of, gumbel_noised
 
 SKIP = "skip_connect"
 
@@ -37,14 +38,14 @@ def targets(context: SearchContext, relaxation: RelaxationConfig) -> dict[str, T
 
 
 def mixing_weights(
-    alpha: Mapping[str, Tensor], allowed: Tensor | None, targets: Mapping[str, Tensor] | None = None
+    alpha: Mapping[str, Tensor], allowed: Tensor | None, targets: Mapping[str, Tensor] | None = None, rule: Softmax = SOFTMAX
 ) -> dict[str, Tensor]:
-    """``softmax(alpha)`` over the candidates; transitions of the layer level that do not exist weigh nothing.
+    """The candidates' weights by ``rule``; transitions of the layer level that do not exist weigh nothing.
 
     Edge weights (``"normal.edges"``) are a softmax over the edges that enter one node; ``targets`` names that node for each
     edge of a cell (PC-DARTS, Xu et al., ICLR 2020, eq. 2).
     """
-    weights = {name: torch.softmax(a, dim=-1) for name, a in alpha.items() if name != LAYERS and not name.endswith(EDGES)}
+    weights = {name: rule.weigh(alpha[name]) for name in cells_of(alpha)}
     for cell, nodes_E in (targets or {}).items():
         together_EE = nodes_E[:, None] == nodes_E[None]
         logits_EE = alpha[edges_of(cell)][None].masked_fill(~together_EE, -torch.inf)
@@ -62,12 +63,11 @@ def drawn_paths(weights: Mapping[str, Tensor], paths: int, temperature: float, g
     One path has weight 1, and the gradient of its relaxed weight; several share 1 in proportion to theirs.
     """
     found = dict(weights)
-    for name, w_EO in weights.items():
-        if name == LAYERS or name.endswith(EDGES) or paths >= w_EO.shape[-1]:
+    for name in cells_of(weights):
+        w_EO = weights[name]
+        if paths >= w_EO.shape[-1]:
             continue
-        uniform = torch.rand(w_EO.shape, generator=generator, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
-        noise_EO = (-(-uniform.log()).log()).to(w_EO)
-        soft_EO = torch.softmax((w_EO.clamp(min=1e-12).log() + noise_EO) / temperature, dim=-1)
+        soft_EO = torch.softmax(gumbel_noised(w_EO, generator) / temperature, dim=-1)
         mask_EO = torch.zeros_like(w_EO).scatter(-1, soft_EO.topk(paths, dim=-1).indices, 1.0)
         kept_EO = mask_EO * soft_EO
         if paths == 1:
@@ -97,7 +97,7 @@ def check_cap(space: Relaxable, max_skips: int) -> None:
     skipping = {name: torch.tensor([[float(op == SKIP) for op in e.candidates] for e in cell.edges]) for name, cell in full.cells}
     layers = torch.ones(len(str(full.part(LAYERS))) - 1, SCALES, 2)
     if skips(derive(space, {**skipping, LAYERS: layers}, max_skips)) > max_skips:
-        raise ConfigError([f"strategy.max_skips: a cell of this space always has more than {max_skips} skips"], "strategy")
+        raise ConfigError([f"strategy.guard.max_skips: a cell of this space always has more than {max_skips} skips"], "strategy")
 
 
 def _cap_skips(space: Relaxable, arrays: dict[str, NDArray[Any]], limit: int) -> Genotype:
@@ -121,10 +121,9 @@ def _cap_skips(space: Relaxable, arrays: dict[str, NDArray[Any]], limit: int) ->
     return genotype
 
 
-def entropy(weights: Mapping[str, Tensor]) -> float:
-    """Mean entropy of the edges' mixing weights, 1 where they are uniform."""
-    rows = [w for name, w in weights.items() if name != LAYERS and not name.endswith(EDGES)]
-    values = [-(w * w.clamp(min=1e-12).log()).sum(-1) / math.log(w.shape[-1]) for w in rows if w.shape[-1] > 1]
+def entropy(weights: Mapping[str, Tensor], rule: Softmax = SOFTMAX) -> float:
+    """Mean over the edges of how undecided their mixing weights are: 1 undecided (uniform), 0 decided."""
+    values = [rule.undecided(weights[name]) for name in cells_of(weights) if weights[name].shape[-1] > 1]
     return float(torch.cat(values).mean()) if values else 0.0
 
 

@@ -12,6 +12,7 @@ from nastk.core import mark
 from nastk.core.cell.graph import Genotype
 from nastk.core.run.strategy import AskTell, SearchContext
 from nastk.core.run.trial import Proposal, Report
+from nastk.strategies.best import Best, best_of, heard, progress
 
 
 @frozen(kw_only=True)
@@ -21,16 +22,6 @@ class RandomSearchConfig:
     trials: int = field(default=8, validator=ge(1), metadata={"help": "candidates that are drawn and trained"})
     epochs: int = field(default=4, validator=ge(1), metadata={"help": "epochs that a candidate is trained"})
     batch: int = field(default=1, validator=ge(1), metadata={"help": "candidates a step"})
-
-
-@frozen
-class Best:
-    """The best candidate so far and its validation accuracy."""
-
-    genotype: Genotype | None = None
-    accuracy: float = -2.0
-    trials: int = 0
-    failed: int = 0
 
 
 @mark.strategy(
@@ -62,18 +53,10 @@ class RandomSearch(AskTell[Best]):
         return [Proposal(context.space.sample(rng), self.config.epochs) for _ in range(count)]
 
     def tell(self, context: SearchContext, state: Best, reports: Sequence[Report]) -> Best:  # noqa: ARG002
-        for report in reports:
-            better = report.accuracy > state.accuracy
-            state = Best(
-                report.proposal.genotype if better else state.genotype,
-                max(report.accuracy, state.accuracy),
-                state.trials + 1,
-                state.failed + (report.failure is not None),
-            )
-        return state
+        return heard(state, reports)
 
     def recommend(self, context: SearchContext, state: Best) -> Sequence[Genotype]:
-        return [state.genotype or context.space.sample(context.rng("no trial finished"))]
+        return best_of(context, state)
 
     def figures(self, state: Best) -> dict[str, Any]:
-        return {"best_accuracy": state.accuracy, "trials": state.trials, "failed": state.failed}
+        return progress(state)

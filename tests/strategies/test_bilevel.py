@@ -150,14 +150,14 @@ def test_second_order_uses_the_momentum_and_learning_rate_of_the_weights(prepare
 def test_cap_that_no_member_meets_is_refused(prepare: Prepare) -> None:
     tables = {"space": {"name": "spiking-cells", "nodes": 2, "operations": ["none", "skip_connect"]}}
     with pytest.raises(ConfigError, match="max_skips"):
-        prepare("darts", tables=tables, max_skips=1)
+        prepare("darts", tables=tables, guard={"max_skips": 1})
     assert prepare("darts", tables=tables).space.size > 0
 
 
 def test_search_stops_when_skips_take_over(prepare: Prepare) -> None:
     """Any skip is too many here, and with nothing but skips and pooling there soon is one."""
     tables = {"space": {"operations": ["skip_connect", "avg_pool_3x3"]}}
-    run = prepare("darts", seed=1, tables=tables, warmup=1, epochs=6, batch=32, stop_skips=0)
+    run = prepare("darts", seed=1, tables=tables, warmup=1, epochs=6, batch=32, guard={"stop_skips": 0})
     heard: list[Any] = []
     run.context.emit = heard.append
     found = search(run.strategy, run.context, run.store)

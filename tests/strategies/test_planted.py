@@ -15,7 +15,7 @@ import pytest
 from nastk.core.cell.graph import Genotype
 from nastk.core.run.run import Run
 from nastk.core.run.search import search
-from nastk.core.run.trial import Proposal, TrainedTrials
+from nastk.core.run.trial import Proposal
 from nastk.core.seeds import rng
 
 SEEDS = range(5)
@@ -46,10 +46,9 @@ def test_the_search_finds_the_convolutions(prepare: Callable[..., Run], strategy
         run = prepare(strategy, seed=seed, tables=tables, **SETTINGS)
         genotype = search(run.strategy, run.context, run.store).genotype
         found.append(operations(genotype))
-        trial = TrainedTrials(run.task, run.config.train, seed)
         draws = rng(seed, "random members")
         members = [genotype, *(run.space.sample(draws) for _ in range(3))]
-        mine, *others = (trial(Proposal(member, EPOCHS), member).accuracy for member in members)
+        mine, *others = (run.context.evaluation(Proposal(member, EPOCHS)).accuracy for member in members)
         derived.append(mine)
         drawn += others
     report = f"cells {found}; accuracy of derived members {derived}, of random ones {drawn}"

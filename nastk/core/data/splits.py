@@ -10,6 +10,7 @@ from torch import Tensor
 from nastk.core.data.augment import Augmenter, statistics
 from nastk.core.data.dataset import Dataset, Samples
 from nastk.core.errors import DataError
+from nastk.core.ranks import ALONE, Ranks
 from nastk.core.seeds import generator
 from nastk.core.settings import SplitConfig
 from nastk.core.types import Shape, Split
@@ -33,13 +34,15 @@ def stratified(y_N: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
 class TrainingData:
     """The training samples of a data set, split by a seed into WEIGHTS, ALPHA and VALID.
 
+    ``ranks`` says which share of every augmented batch is handed out: of several processes each has its own, and all of
+    them together the batch that one would have.
     Raises :class:`DataError` when a split would be empty.
     """
 
-    def __init__(self, dataset: Dataset, split: SplitConfig, seed: int, device: torch.device) -> None:
+    def __init__(self, dataset: Dataset, split: SplitConfig, seed: int, device: torch.device, ranks: Ranks = ALONE) -> None:
         samples = dataset.train()
         self.classes = dataset.classes
-        self.device = device
+        self.device, self.ranks = device, ranks
         self.shape = sample_shape(samples)
         mean_C, std_C = statistics(samples.x)
         self.augmenter = Augmenter(dataset.augmentation, mean_C.to(device), std_C.to(device))
@@ -57,7 +60,9 @@ class TrainingData:
         return sum(len(self._index[split]) for split in splits)
 
     def steps(self, batch: int, *splits: Split) -> int:
-        """Number of full batches in these splits. Raises :class:`DataError` when there is not one."""
+        """Number of full batches in these splits. Raises :class:`DataError` when there is not one, or none to share."""
+        if batch % self.ranks.size:
+            raise DataError(f"A batch of {batch} cannot be shared by {self.ranks.size} processes: use a multiple.")
         if self.size(*splits) < batch:
             where = " + ".join(splits)
             size = self.size(*splits)
@@ -70,8 +75,9 @@ class TrainingData:
         order = torch.randperm(len(index), generator=generator(seed, "order", *purpose))
         draws = generator(seed, "augment", *purpose)
         for chosen in torch.split(index[order], batch)[: self.steps(batch, *splits)]:
-            here = chosen.to(self.device)
-            yield self.augmenter.train(self._x[here], draws), self._y[here]
+            here, share = chosen.to(self.device), batch // self.ranks.size
+            own = slice(self.ranks.rank * share, (self.ranks.rank + 1) * share)
+            yield self.augmenter.train(self._x[here], draws)[:, own], self._y[here[own]]
 
     def unaugmented(self, *splits: Split, batch: int = 256) -> Iterator[Batch]:
         """Every sample of these splits once, in order, only normalised."""

@@ -104,9 +104,11 @@ def with_shared_norms(network: nn.Module) -> None:
 
 def drawn(like_TBCHW: Tensor, probability: float) -> Tensor:
     """Ones with this probability, else zeros, in this shape; of several ranks each has its share of one draw for all."""
-    place, (time, batch, *rest) = ranks(), like_TBCHW.shape
-    whole = like_TBCHW.new_empty(time, batch * place.size, *rest).bernoulli_(probability)
-    return whole.narrow(1, batch * place.rank, batch)
+    place, sizes = ranks(), list(like_TBCHW.shape)
+    share, sizes[1] = sizes[1], sizes[1] * place.size
+    order = sorted(range(like_TBCHW.ndim), key=lambda d: (-like_TBCHW.stride(d), d))  # generators fill memory in its order
+    whole = like_TBCHW.new_empty([sizes[d] for d in order]).permute([order.index(d) for d in range(like_TBCHW.ndim)])
+    return whole.bernoulli_(probability).narrow(1, share * place.rank, share)
 
 
 def dropout(x_TBCHW: Tensor, probability: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from nastk.core.data.splits import Batch
 from nastk.core.errors import Diverged
 from nastk.core.events import Emit, Progress
+from nastk.core.model.distributed import average
 from nastk.core.run.within import Tree, Within
 from nastk.core.seeds import generator_states, restore_generators
 
@@ -93,7 +94,7 @@ def run_epoch(
 
     for step, batch in enumerate(islice(batches, done, None), start=done + 1):
         loss, hits = update(batch)
-        tally.add(loss, hits, len(batch[1]))
+        tally.add(average(loss), average(hits), len(batch[1]))
         if step % CHECK_EVERY == 0 or step == steps:
             tally.look()
             _check_finite(tally.losses[0], stage, epoch)

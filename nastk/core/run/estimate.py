@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -103,6 +104,10 @@ def measure(config: RunConfig, began: float) -> Estimate:
         for network in session.networks(found.genotype):
             sizes.append(sum(p.numel() for name, p in network.named_parameters() if ".auxiliary." not in name))
             times.append(session.training(network))
+        notes.append(
+            f"Training depends on what is found: {min(times) / 60:.2g} to {max(times) / 60:.2g} minutes "
+            "for the networks that were tried."
+        )
         stages.append(StageEstimate("train", config.train.epochs, "epochs", statistics.mean(times) / 60))
         stages.append(StageEstimate("test", 1, "pass", session.testing(network) / 60))
         notes.append("The test data stay closed: their number is taken to be that of the validation part.")
@@ -126,6 +131,10 @@ def peak(device: torch.device) -> float | None:
     """The most memory so far in MiB: of torch on a CUDA device, else the resident size of this process."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device)) / MIB
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would give the peak of the process that started this one, where that is larger
+        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+        return int(lines["VmHWM"].split()[0]) / 1024
     try:
         import resource
     except ImportError:  # Windows

@@ -43,10 +43,11 @@ class Clock:
 
 
 class _Pass:
-    """A pass that was begun; ``handed`` batches were given out."""
+    """A pass that was begun: ``handed`` batches were given out, and ``paired`` where another pass goes along with it."""
 
     def __init__(self) -> None:
         self.handed = 0
+        self.paired = False
 
 
 class FewBatches(TrainingData):
@@ -56,13 +57,15 @@ class FewBatches(TrainingData):
 
     A batch stands for as many as were left out for it: half of the few that a consumer may have stand for half of the
     pass. A pass within one batch of another one lengthens that batch; one that goes along with another, batch by batch, is
-    covered by it. The first batches of a pass, slow by what is done once, do not count.
+    covered by it. Who stops early, alone and without having asked for the number of steps, wants so many and no more. The
+    first batches of a pass, slow by what is done once, do not count.
     """
 
     def __init__(self, whole: TrainingData, usual: int, clock: Clock, least: int = LEAST) -> None:
         vars(self).update(vars(whole))
         self.usual, self.clock, self.least = usual, clock, least
         self.few: int | None = None
+        self._asked = False
         self.handed = 0
         """Batches that were given out so far."""
         self.seconds = 0.0
@@ -70,6 +73,7 @@ class FewBatches(TrainingData):
         self._begun: list[_Pass] = []
 
     def steps(self, batch: int, *splits: Split) -> int:
+        self._asked = True
         return self._cut(float(super().steps(batch, *splits)))
 
     def batches(self, batch: int, seed: int, *purpose: str | int, splits: Sequence[Split]) -> Iterator[Batch]:
@@ -95,7 +99,7 @@ class FewBatches(TrainingData):
         share = whole / count if count < whole else 1.0
         around = self._begun[-1] if self._begun else None
         then = around.handed if around else 0
-        this, taken, rate = _Pass(), [], 0.0
+        this, taken, rate, skipped, asked = _Pass(), [], 0.0, 0.0, self._asked
         self._begun.append(this)
         try:
             for number, found in enumerate(islice(batches, count)):
@@ -103,19 +107,25 @@ class FewBatches(TrainingData):
                     torch.cuda.synchronize(self.device)
                 if number == 0:
                     opened = last = self.clock.now()
+                    self._asked = asked  # the pass itself asks, too
                 else:
                     now = self.clock.now()
                     taken.append(now - last)
                     rate = sum(taken[len(taken) // 2 :]) / (len(taken) - len(taken) // 2)
-                    along = around is not None and around.handed != then
-                    if share > 1 and not along:
-                        self.clock.skip(opened + (share * (number + 1) - 1) * rate - now)
+                    if around is not None and around.handed != then:
+                        around.paired = True
+                    elif share > 1:
+                        jump = opened + (share * (number + 1) - 1) * rate - now
+                        self.clock.skip(jump)
+                        skipped += jump
                     last = self.clock.now()
                 this.handed += 1
                 self.handed += 1
                 yield rate * whole, found
         finally:
             self._begun.remove(this)
+            if this.handed < count and not self._asked and not this.paired:
+                self.clock.skip(-skipped)
 
     def measure(self, work: Callable[[], R], repeatable: Callable[[], bool] = lambda: True) -> tuple[R, float]:
         """What ``work`` gives, and the seconds that it would take on all batches; the clock goes on by these.
@@ -134,7 +144,7 @@ class FewBatches(TrainingData):
         return found, seconds
 
     def _once(self, work: Callable[[], R], few: int) -> tuple[R, float]:
-        self.few = few
+        self.few, self._asked = few, False
         start = self.clock.now()
         found = work()
         if self.device.type == "cuda":

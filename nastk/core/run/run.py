@@ -19,7 +19,9 @@ from nastk.core.errors import NastkError, OutputError
 from nastk.core.events import Notice, RunDone, StageDone, StageStarted, StepDone
 from nastk.core.model.compute import Compute
 from nastk.core.model.network import Network
+from nastk.core.ranks import ranks
 from nastk.core.run.manifest import config_of
+from nastk.core.run.parallel import joined, own_directory, own_folder, shared
 from nastk.core.run.precision import settled
 from nastk.core.run.proxy import Proxy
 from nastk.core.run.result import BATCHES, operations, test_figures
@@ -45,14 +47,15 @@ class Run(Session):
 
     def evaluation(self) -> Evaluation:
         self.dataset = self.config.dataset.build()
-        data = TrainingData(self.dataset, self.config.split, self.config.seed, self.device)
+        data = TrainingData(self.dataset, self.config.split, self.config.seed, self.device, ranks())
         self.task: Task = self.config.task.build(data)
         self.config, self.notices = settled(self.config, self.space, self.task)
         proxy = Proxy(self.space, self.config)
         return TrainedTrials(self.task, self.config.train, self.config.seed, proxy, self.stop.check, Compute.of(self.config))
 
     def finish(self, genotype: Genotype) -> dict[str, Any]:
-        return self.test(self.train(genotype))
+        network = self.train(genotype)
+        return self.result if ranks().rank else self.test(network)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -77,7 +80,7 @@ class Run(Session):
         with seeded(self.config.seed, "final weights", genotype.digest):
             sample, outputs, side = self.task.data.shape, self.task.outputs, self.config.train.auxiliary > 0
             network = Network(genotype, sample, outputs, auxiliary=side, compute=Compute.of(self.config))
-        return network.to(self.device)
+        return joined(network.to(self.device))
 
     def trainer(self, network: Network) -> Trainer:
         """Who trains the final network."""
@@ -134,6 +137,8 @@ def prepare(config: RunConfig) -> Session:
 
 
 def _new_store(out: str | Path | None, config: RunConfig) -> RunDirectory:
+    if ranks().rank:
+        return RunDirectory.create(own_folder())
     if out is not None:
         return RunDirectory.create(Path(out))
     stem = f"{config.strategy.name}-{config.space.name}-{config.dataset.name}-{config.seed}"
@@ -153,6 +158,7 @@ def _prepared(
     return prepared, _new_store(out, config)
 
 
+@shared
 def run(
     config: Source = None,
     *,
@@ -172,7 +178,7 @@ def run(
     if resume is not None:
         if config is not None or settings or set or out is not None:
             raise NastkError("A resumed run takes its settings from its own directory: give --resume alone.")
-        store = RunDirectory.open(Path(resume))
+        store = own_directory(Path(resume))
         prepared = prepare(config_of(store))
     else:
         prepared, store = _prepared(config, out, set, settings)
@@ -186,6 +192,7 @@ def run(
         return prepared.finish(genotype)
 
 
+@shared
 def search(
     config: Source = None, *, out: str | Path | None = None, set: Sequence[str] = (), quiet: bool = True, **settings: Any
 ) -> Genotype:
@@ -195,6 +202,7 @@ def search(
         return prepared.search()
 
 
+@shared
 def train(
     genotype: str | Path | Genotype,
     config: Source = None,

@@ -12,6 +12,7 @@ from nastk.core.cell.graph import Genotype
 from nastk.core.errors import ConfigError
 from nastk.core.events import Notice, StageDone, StageStarted, StepDone
 from nastk.core.registry import registry
+from nastk.core.run.parallel import first
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial_log import TrialLog
@@ -78,7 +79,7 @@ class _Loop:
                 state = strategy.step(context, self.state)
                 self.state, context.step, self.seen = state, context.step + 1, len(context.trials)
                 now = time.perf_counter()
-                self.spent += now - start
+                self.spent += first(now - start)
                 if now - last >= every:
                     self._save()
                     last = now

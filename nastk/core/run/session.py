@@ -13,10 +13,12 @@ from nastk.core.cell.graph import Genotype
 from nastk.core.config import ReporterPart
 from nastk.core.errors import Interrupted, OutputError
 from nastk.core.events import Event, Notice, Progress, Reporter, RunStarted
+from nastk.core.ranks import ranks
 from nastk.core.registry import registry
 from nastk.core.run.device import device_of
 from nastk.core.run.lock import locked
 from nastk.core.run.manifest import manifest
+from nastk.core.run.parallel import check_shared
 from nastk.core.run.result import MEASURED, draw_result
 from nastk.core.run.search import STAGE, check_fit
 from nastk.core.run.search import search as search_loop
@@ -39,6 +41,7 @@ class Session(ABC):
     """
 
     def __init__(self, config: RunConfig) -> None:
+        check_shared(config)
         self.config = config
         self.device = device_of(config.device)
         self.space = config.space.build(config.model)
@@ -67,6 +70,8 @@ class Session(ABC):
         """
         if isinstance(event, Progress):
             self.stop.check()
+        if ranks().rank:  # of several processes one speaks
+            return
         for reporter in list(self.reporters):
             try:
                 reporter.hear(event)
@@ -92,9 +97,9 @@ class Session(ABC):
                 self.result |= store.read_json(RESULT)
             registry().load_listeners()
             usual = [ReporterPart.named(name) for name in reporters]
-            wanted = [part for part in self.config.reporters if part.name not in reporters]
+            wanted = [*usual, *(part for part in self.config.reporters if part.name not in reporters)]
             self.context.within = self.within(STAGE)
-            self.reporters = [part.build(store.path) for part in (*usual, *wanted)]
+            self.reporters = [] if ranks().rank else [part.build(store.path) for part in wanted]
             go_on = f"every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
             try:
                 self.emit(RunStarted(store.path, self.result, resumed))

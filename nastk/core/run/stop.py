@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from nastk.core.errors import NastkError, Paused, Terminated
+from nastk.core.run.parallel import anyone
 
 
 class Stopped(BaseException):
@@ -27,18 +28,22 @@ class Stop:
         self.minutes = minutes
         self._deadline: float | None = None
         self._signalled = False
+        self._agreed = False
 
     @property
     def requested(self) -> bool:
-        """Whether it is time to keep what is there."""
-        return self._signalled or (self._deadline is not None and time.monotonic() >= self._deadline)
+        """Whether it is time to keep what is there, for one of the processes that share the run. Each has to ask alike."""
+        if not self._agreed:
+            late = self._deadline is not None and time.monotonic() >= self._deadline
+            self._agreed = anyone(self._signalled or late)
+        return self._agreed
 
     def check(self) -> None:
         """Raise :class:`Stopped` when it is time to end."""
-        if self._signalled:
-            raise Stopped(Terminated("Terminated"))
-        if self.requested:
+        if self.requested and self.minutes is not None and not self._signalled:
             raise Stopped(Paused(f"Paused after {self.minutes:g} minutes (slice_minutes)"))
+        if self.requested:
+            raise Stopped(Terminated("Terminated"))
 
     @contextmanager
     def listening(self) -> Iterator[None]:

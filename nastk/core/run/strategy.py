@@ -20,6 +20,7 @@ from nastk.core.model.compute import Compute
 from nastk.core.model.network import Network
 from nastk.core.model.relaxation import EXACT, RelaxationConfig
 from nastk.core.run.executor import Executor
+from nastk.core.run.parallel import first, joined
 from nastk.core.run.proxy import Proxy
 from nastk.core.run.trial import Evaluation, Proposal, Report
 from nastk.core.run.trials import Trials
@@ -74,7 +75,7 @@ class SearchContext:
         """An estimator's number for a genotype at full size; remembered."""
         place = estimator, genotype
         if place not in self._measured:
-            self._measured[place] = estimator.build().estimate(genotype, self.shape, self.outputs).value
+            self._measured[place] = first(estimator.build().estimate(genotype, self.shape, self.outputs).value)
         return self._measured[place]
 
     def network(self, genotype: Genotype, *, affine: bool = True, relaxation: RelaxationConfig = EXACT) -> Network:
@@ -84,7 +85,7 @@ class SearchContext:
             sample, outputs = self.task.data.shape, self.task.outputs
             compute = Compute.of(self.config)
             network = Network(small, sample, outputs, affine=affine, relaxation=relaxation, compute=compute)
-        return network.to(self.task.data.device)
+        return joined(network.to(self.task.data.device))
 
     def supernet(self, relaxation: RelaxationConfig = EXACT) -> Network:
         """The fresh supernet of the space, without norm scales. Raises :class:`ConfigError` where there is none."""

@@ -14,6 +14,7 @@ from nastk.core.data.task import Task
 from nastk.core.errors import NastkError
 from nastk.core.model.compute import PLAIN, Compute
 from nastk.core.model.network import Network
+from nastk.core.run.parallel import first, joined
 from nastk.core.run.training import Trainer, evaluate
 from nastk.core.seeds import seeded
 from nastk.core.settings import TrainConfig
@@ -111,12 +112,12 @@ class TrainedTrials(Evaluation):
         try:
             with seeded(self.seed, "trial", "weights", proposal.digest):
                 network = Network(self.proxy(proposal.genotype), self.shape, self.outputs, compute=self.compute)
-            network.to(self.task.data.device)
+            joined(network.to(self.task.data.device))
             trainer = Trainer(network, self.task, config, self.seed, lambda _: self.beat(), TRIAL_SPLITS)
             for epoch in range(config.epochs):
                 trainer.epoch(epoch)
             scores = evaluate(network, network, self.task, self.task.data.unaugmented(Split.VALID))
         except NastkError as error:
-            return Report(proposal, {"seconds": time.perf_counter() - start}, str(error))
+            return Report(proposal, {"seconds": first(time.perf_counter() - start)}, str(error))
         figures = {"accuracy": scores.accuracy, "loss": scores.loss, "nos": scores.nos}
-        return Report(proposal, {**figures, "seconds": time.perf_counter() - start})
+        return Report(proposal, {**figures, "seconds": first(time.perf_counter() - start)})

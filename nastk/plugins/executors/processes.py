@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from nastk.core import mark
 from nastk.core.errors import ConfigError, NastkError
 from nastk.core.run.executor import Executor, Work
 from nastk.core.run.trial import Proposal, Report
+from nastk.plugins.executors.carried import packed
 from nastk.plugins.executors.worker import Limits, Worker, with_causes
 
 
@@ -72,7 +72,7 @@ class Processes(Executor):
         return self.config.workers or len(self.config.devices) or max(1, cores // self.config.threads)
 
     def run(self, trials: Sequence[Proposal], work: Work) -> Iterator[Report]:
-        pickled = pickle.dumps(work)
+        pickled = packed(work)
         if pickled != self._work:
             self.close()
             self._work = pickled

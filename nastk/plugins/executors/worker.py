@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from nastk.core.run.trial import Proposal, Report
+from nastk.plugins.executors.carried import unpacked
 
 READY = "ready"
 TAIL = 2000
@@ -50,7 +50,7 @@ def serve(pipe: Connection, work: bytes, limits: Limits, log: str) -> None:
     import torch
 
     torch.set_num_threads(limits.threads)
-    call = pickle.loads(work)
+    call = unpacked(work)
     if limits.memory:
         _limit(limits.memory)
     pipe.send(READY)

@@ -1,0 +1,1 @@
+"""Ablation studies: what each part was worth, from one file, with statistics."""
