@@ -133,7 +133,7 @@ def _print(result: StudyResult) -> None:
 def _table(found: Any, result: StudyResult) -> RenderableType:
     from rich.table import Table
 
-    from nastk.core.ablation.tables import number
+    from nastk.core.ablation.conclusions import number, signed
 
     table = Table(
         title=f"{found.metric.heading} ({found.metric.better} is better)", title_justify="left", box=None, pad_edge=False
@@ -147,7 +147,7 @@ def _table(found: Any, result: StudyResult) -> RenderableType:
         compared = ("", "", "")
         if pair is not None:
             p = "-" if pair.holm is None else f"{pair.holm:.2g}"
-            compared = (number(pair.mean), f"{number(pair.low)} to {number(pair.high)}", p)
+            compared = (signed(pair.mean), f"{number(pair.low)} to {number(pair.high)}", p)
         table.add_row(label, str(own.n), number(own.mean), number(own.deviation), *compared)
     return table
 

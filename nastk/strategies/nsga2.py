@@ -203,6 +203,7 @@ def objective(context: SearchContext, report: Report, name: str) -> float:
         estimator: Any = EstimatorPart.named(name)
     except NastkError as error:
         figures = ", ".join(sorted(report.figures))
-        fault = f"objectives: {name!r} is no figure of a trial ({figures}), and as an estimator it is refused: {error}"
+        why = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
+        fault = f"objectives: {name!r} is no figure of a trial ({figures}), and as an estimator it is refused: {why}"
         raise ConfigError([fault], "strategy.objectives") from None
     return context.measure(estimator, report.proposal.genotype)

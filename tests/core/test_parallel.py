@@ -248,12 +248,12 @@ def test_the_environment_says_who_is_who(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 RUN = """
-strategy = { name = "darts", epochs = 2, batch = 16, warmup = 0 }
+strategy = { name = "darts", epochs = 6, batch = 16, warmup = 0 }
 space = "toy"
 dataset = { name = "synthetic", size = 8, train_images = 160, test_images = 32 }
 model = { neuron = "plif", time_steps = 1, channels = 2, cells = 1, attention = "none" }
 proxy = { channels = 0, cells = 0 }
-train = { batch = 16, epochs = 2 }
+train = { batch = 16, epochs = 10 }
 device = "cpu"
 """
 
@@ -264,11 +264,11 @@ def test_a_whole_run_has_one_voice_and_one_directory_and_can_be_resumed(tmp_path
     words = ("-m", "nastk", "run", "run.toml", "--quiet")
     (alone,) = ended(launch(1, *words, "--out", "alone", cwd=tmp_path), 120)
     assert alone[0] == 0, alone[2]
-    slices = ("--set", "slice_minutes=0.0001", "--out", "two")
+    slices = ("--set", "slice_minutes=0.01", "--out", "two")
     for code, _, error in ended(launch(2, *words, *slices, cwd=tmp_path), 120):
         assert code == 75, error
     two = ended(launch(2, "-m", "nastk", "run", "--quiet", "--resume", "two", cwd=tmp_path), 120)
-    while any(code == 75 for code, _, _ in two):  # each slice is a few batches
+    while any(code == 75 for code, _, _ in two):  # each slice is some batches
         two = ended(launch(2, "-m", "nastk", "run", "--quiet", "--resume", "two", cwd=tmp_path), 120)
     assert [code for code, _, _ in two] == [0, 0], two[0][2] + two[1][2]
     assert not two[1][1], "only rank 0 speaks"

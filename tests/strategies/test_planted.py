@@ -7,7 +7,9 @@ By chance one member in sixteen has convolutions on both.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -56,3 +58,16 @@ def test_the_search_finds_the_convolutions(prepare: Callable[..., Run], strategy
     hits = sum(ops[0, 1] == ops[1, 2] == "conv_3x3" for ops in found)
     assert hits >= 4, report
     assert mean(derived) > mean(drawn) + 0.05, report
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["pc-darts", "snas", "fair-darts", "random-sampling-with-weight-sharing"])
+def test_a_one_shot_strategy_is_better_than_random_members_of_its_cost(strategy: str) -> None:
+    """The rows of the table in docs/strategies.md; ``gdas`` and ``one-shot-evolution`` are there with what they miss."""
+    spec = importlib.util.spec_from_file_location("planted", Path(__file__).parents[2] / "benchmarks" / "planted.py")
+    assert spec is not None
+    assert spec.loader is not None
+    planted = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(planted)
+    rows = [planted.compared(strategy, seed) for seed in range(3)]
+    assert mean(row["accuracy"] for row in rows) > max(0.9, mean(row["mean"] for row in rows) + 0.2), rows

@@ -8,6 +8,20 @@ from nastk.core.ablation.effects import Effect
 from nastk.core.ablation.outcome import MetricOutcome, Row, StudyResult
 from nastk.core.ablation.statistics import ALPHA, Paired, least_p, seeds_needed
 
+NONE = "-"
+
+
+def number(value: float | None) -> str:
+    """Four digits; whole numbers from a thousand on, with their separators; a dash for none."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def signed(value: float | None) -> str:
+    """The same with a sign."""
+    return f"+{number(value)}" if value is not None and value >= 0 else number(value)
+
 
 def conclusions(result: StudyResult) -> list[str]:
     """One sentence or two for each metric, each cell, each effect; and what is missing."""
@@ -39,7 +53,7 @@ def _too_few(pairs: int, found: MetricOutcome) -> str:
     needed = [row.against.detectable for row in found.rows if row.against is not None and row.against.detectable]
     size = ""
     if needed:
-        low, high = _short(min(needed)), _short(max(needed))
+        low, high = number(min(needed)), number(max(needed))
         between = low if low == high else f"{low} to {high}"
         size = f" By the spread of these pairs a paired t-test would ask for true differences of {between}{_unit(unit)}."
     return (
@@ -69,7 +83,7 @@ def _missed(paired: Paired, unit: str, found: MetricOutcome) -> str:
     if not paired.detectable:
         return "All pairs are equal."
     return (
-        f"That is not to say there is none: at this n a true one of {_short(paired.detectable)}{_unit(unit)} "
+        f"That is not to say there is none: at this n a true one of {number(paired.detectable)}{_unit(unit)} "
         "would be seen four times in five (one test at 0.05), smaller ones less often."
     )
 
@@ -94,7 +108,7 @@ def _difference(paired: Paired, unit: str) -> str:
     assert paired.high is not None
     assert paired.holm is not None
     return (
-        f"difference {paired.mean:+.4g}{_unit(unit)} (95 % interval {paired.low:.4g} to {paired.high:.4g}, "
+        f"difference {signed(paired.mean)}{_unit(unit)} (95 % interval {number(paired.low)} to {number(paired.high)}, "
         f"n = {paired.n} pairs, p = {_short(paired.holm)} after Holm)"
     )
 

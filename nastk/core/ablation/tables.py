@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from nastk.core.ablation.conclusions import as_list, conclusions
+from nastk.core.ablation.conclusions import NONE, as_list, conclusions, number, signed
 from nastk.core.ablation.outcome import Row, StudyResult
 from nastk.core.ablation.statistics import Described, Paired
 
@@ -28,7 +28,6 @@ HEADINGS = (
     "detectable",
 )
 EFFECTS = ("effect", "n", "difference", "95 % interval", "d_z", "g", "p", "p (Holm)", "detectable")
-NONE = "-"
 _ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
 
 
@@ -91,7 +90,6 @@ def _cells(row: Row) -> list[str]:
 def _compared(paired: Paired | None) -> list[str]:
     if paired is None:
         return [NONE] * 8
-    signed = NONE if paired.mean is None else f"{paired.mean:+.4g}"
     interval = _between(paired.low, paired.high)
     return [
         str(paired.n),
@@ -101,13 +99,6 @@ def _compared(paired: Paired | None) -> list[str]:
         *map(_p, (paired.p, paired.holm)),
         number(paired.detectable),
     ]
-
-
-def number(value: float | None) -> str:
-    """Four digits; whole numbers from a thousand on with their separators."""
-    if value is None:
-        return NONE
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _p(value: float | None) -> str:

@@ -88,13 +88,21 @@ def verdict(laws: LawBook[Any, Any], law: Law, parts: Sequence[Part], *, everywh
 
 
 def check_all(kinds: Sequence[Kind] = tuple(Kind)) -> Iterator[tuple[Kind, str, list[Verdict] | NastkError]]:
-    """Every installed plug-in with its verdicts, one by one; or why it cannot be loaded, or wants settings."""
+    """Every installed plug-in with its verdicts, one by one; or why it cannot be loaded, wants settings, or lacks a library."""
     for entry in registry().entries():
         if entry.kind in kinds:
             try:
-                yield entry.kind, entry.name, check(entry.kind, entry.name)
+                found = check(entry.kind, entry.name)
+                yield entry.kind, entry.name, _unavailable(found) or found
             except NastkError as error:
                 yield entry.kind, entry.name, error
+
+
+def _unavailable(verdicts: Sequence[Verdict]) -> NastkError | None:
+    """Why a plug-in cannot be built here, where that is the one reason why no law applies: a missing library, missing files."""
+    reasons = {(v.outcome, v.detail) for v in verdicts}
+    outcome, reason = next(iter(reasons), ("", ""))
+    return NastkError(reason) if len(reasons) == 1 and outcome == "does not apply" else None
 
 
 def variants(part: Part) -> list[Part]:

@@ -30,7 +30,7 @@ def average(tensor: Tensor) -> Tensor:
 def averaged(leaf: Tensor) -> Tensor:
     """The same tensor; from now on each gradient of it, by whatever function, is the mean over the ranks."""
     if ranks().size > 1:
-        leaf.register_hook(average)
+        leaf.register_hook(average)  # type: ignore[no-untyped-call]  # torch's
     return leaf
 
 
@@ -106,7 +106,8 @@ def drawn(like_TBCHW: Tensor, probability: float) -> Tensor:
     """Ones with this probability, else zeros, in this shape; of several ranks each has its share of one draw for all."""
     place, sizes = ranks(), list(like_TBCHW.shape)
     share, sizes[1] = sizes[1], sizes[1] * place.size
-    order = sorted(range(like_TBCHW.ndim), key=lambda d: (-like_TBCHW.stride(d), d))  # generators fill memory in its order
+    strides = like_TBCHW.stride()
+    order = sorted(range(like_TBCHW.ndim), key=lambda d: (-strides[d], d))  # generators fill memory in its order
     whole = like_TBCHW.new_empty([sizes[d] for d in order]).permute([order.index(d) for d in range(like_TBCHW.ndim)])
     return whole.bernoulli_(probability).narrow(1, share * place.rank, share)
 
