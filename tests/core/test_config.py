@@ -409,7 +409,9 @@ def choices(parts: list[NeuronPart]) -> dict[str, Any]:
     document=st.fixed_dictionaries(
         {},
         optional={
-            "strategy": st.sampled_from(["darts", {"name": "random-search", "trials": 3}, {"guard": {"max_skips": 2}, "order": 2}]),
+            "strategy": st.sampled_from(
+                ["darts", {"name": "random-search", "trials": 3}, {"guard": {"max_skips": 2}, "order": 2}]
+            ),
             "space": st.sampled_from(["toy", "darts-cells", {"operations": ["none", "skip_connect"]}, {"nodes": 3}]),
             "dataset": st.sampled_from(["synthetic", {"name": "cifar10", "size": 16, "train_images": 500}]),
             "model": st.fixed_dictionaries(

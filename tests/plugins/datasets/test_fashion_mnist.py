@@ -16,7 +16,7 @@ shapes = st.lists(st.integers(0, 5), min_size=1, max_size=4)
 
 def idx(values: torch.Tensor) -> bytes:
     head = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
-    return gzip.compress(head + values.numpy().tobytes(), compresslevel=1)
+    return gzip.compress(head + values.numpy().tobytes(), compresslevel=1, mtime=0)
 
 
 def values(shape, seed: int = 0) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_idx_round_trip(shape, seed):
 
 
 def raw(*parts: bytes) -> bytes:
-    return gzip.compress(b"".join(parts))
+    return gzip.compress(b"".join(parts), mtime=0)
 
 
 @pytest.mark.parametrize(
