@@ -78,14 +78,19 @@ def prose(page: Path) -> str:
     return BLOCK.sub("", page.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+def program(name: str) -> ModuleType:
+    """A program of the documentation, which writes the page of its name."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    return program("reference")
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +157,11 @@ def test_fences_are_closed(page: Path) -> None:
 
 def test_reference_is_up_to_date(reference: ModuleType) -> None:
     assert text("reference.md") == reference.page(), "run: python docs/reference.py"
+
+
+@pytest.mark.slow
+def test_pairs_are_up_to_date() -> None:
+    assert text("pairs.md") == program("pairs").page(), "run: python docs/pairs.py"
 
 
 def test_reference_has_every_setting_with_its_help(reference: ModuleType) -> None:

@@ -20,7 +20,7 @@ STYLES = {"done": "green", "running": "cyan", "interrupted": "yellow", "damaged"
 def runs(
     words: Annotated[
         list[str] | None,
-        typer.Argument(help="A folder of runs (default: runs), or `compare` and two runs.", metavar="[DIR]|compare A B"),
+        typer.Argument(help="A folder of runs (default: runs), or `compare` and two runs.", metavar="DIR"),
     ] = None,
     json_: Json = False,
 ) -> None:

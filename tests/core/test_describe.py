@@ -35,7 +35,8 @@ WITHOUT_PAPER = {
     *("neuron if", "neuron lif", "neuron relu", "surrogate sigmoid", "surrogate piecewise-quadratic", "attention none"),
     *(f"operation {name}" for name in ("conv_1x1", "conv_3x3", "conv_5x5", "dws_conv_3x3", "none", "skip_connect", "attention")),
     *("operation avg_pool_3x3", "operation max_pool_3x3", "space spiking-cells", "space toy", "dataset synthetic"),
-    *("estimator parameters", "estimator macs", "estimator latency", "executor inline", "reporter console", "reporter jsonl"),
+    *("estimator parameters", "estimator macs", "estimator latency", "executor inline", "executor processes", "executor slurm"),
+    *("reporter console", "reporter jsonl"),
     *("task classification", "exporter safetensors"),
 }
 """What is older than papers, plain engineering, or nastk's own."""

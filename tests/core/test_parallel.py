@@ -264,7 +264,7 @@ def test_a_whole_run_has_one_voice_and_one_directory_and_can_be_resumed(tmp_path
     words = ("-m", "nastk", "run", "run.toml", "--quiet")
     (alone,) = ended(launch(1, *words, "--out", "alone", cwd=tmp_path), 120)
     assert alone[0] == 0, alone[2]
-    slices = ("--set", "slice_minutes=0.01", "--out", "two")
+    slices = ("--set", "slice_minutes=0.03", "--out", "two")
     for code, _, error in ended(launch(2, *words, *slices, cwd=tmp_path), 120):
         assert code == 75, error
     two = ended(launch(2, "-m", "nastk", "run", "--quiet", "--resume", "two", cwd=tmp_path), 120)

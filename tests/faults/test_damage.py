@@ -69,7 +69,7 @@ PLACES = (
 
 
 @given(*PLACES)
-@hypothesis_settings(deadline=None, max_examples=6)
+@hypothesis_settings(deadline=None, max_examples=3)
 def test_damage(halves: Halves, which: int, file: int, place: float, bit: int, torn: bool) -> None:
     is_noticed_or_mended(halves, which, file, place, bit, torn)
 

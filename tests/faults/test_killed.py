@@ -32,7 +32,7 @@ def survives(uninterrupted: Uninterrupted, kills: list[int], minutes: float) -> 
         same(uninterrupted.end, end(directory))
 
 
-@pytest.mark.parametrize("share", [0.05, 0.3, 0.55, 0.8])
+@pytest.mark.parametrize("share", [0.3, 0.8])
 def test_killed_once(uninterrupted: Uninterrupted, share: float) -> None:
     """Within the search, at its end, within the training."""
     survives(uninterrupted, [max(1, int(share * uninterrupted.moments))], minutes=1e-9)

@@ -70,6 +70,7 @@ posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @posix
+@pytest.mark.slow
 def test_killed_a_few_times(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
     assert killed(uninterrupted, tmp_path / "run", 4, 0) >= 1
 

@@ -25,7 +25,7 @@ def terminate() -> None:
 
 
 @posix
-@pytest.mark.parametrize("share", [0.1, 0.45, 0.75])
+@pytest.mark.parametrize("share", [0.1, 0.75])
 def test_terminated_and_resumed(uninterrupted: Uninterrupted, tmp_path: Path, share: float) -> None:
     """Asked to end in the search, at its end, in the training; checkpoints would otherwise be five minutes apart."""
     before = signal.getsignal(signal.SIGTERM)
@@ -52,6 +52,7 @@ def test_terminated_at_every_kind_of_moment(uninterrupted: Uninterrupted, tmp_pa
     same(uninterrupted.end, end(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_run_in_slices_is_the_run(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
     """A slice that is over after one batch: each process gets one further, and the end is the same but for the setting."""
     source: dict[str, Any] = {"config": settings(uninterrupted.strategy, 5.0, slice_minutes=0.004), "out": tmp_path / "run"}

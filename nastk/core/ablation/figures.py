@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from nastk.core.ablation.outcome import MetricOutcome, Row
-from nastk.core.draw.draw import CYCLE, DPI, INK, LINE, STYLE
+from nastk.core.draw.draw import CYCLE, DPI, GREY, INK, LINE, STYLE
 
 BASELINE, OTHER = CYCLE[0], CYCLE[1]
 WIDTH, ROW_INCHES, MARGIN_INCHES = 9.0, 0.42, 1.5
@@ -35,7 +35,7 @@ def _drawn(found: MetricOutcome, form: str) -> bytes:
     for y, row in enumerate(rows):
         _own(own, y, row)
         _difference(difference, y, row)
-    difference.axvline(0.0, color=INK, linewidth=0.8, zorder=0)
+    difference.axvline(0.0, color=GREY, linewidth=1.2, zorder=1)
     own.set_yticks(range(len(rows)), [row.label for row in rows])
     own.set_ylim(len(rows) - 0.5, -0.5)
     own.set_xlabel(f"{found.metric.heading}\ndots: seeds; diamond: mean, 95 % bootstrap interval", color=INK)

@@ -84,7 +84,10 @@ class Ledger:
         figures: dict[str, dict[str, float]] = {}
         for key, metric, value in numbers:
             figures.setdefault(key, {})[metric] = value
-        return [Entry(*row, figures.get(row[0], {})) for row in rows]
+        return [
+            Entry(key, cell, seed, state, reason, seconds, figures.get(key, {}))
+            for key, cell, seed, state, reason, seconds in rows
+        ]
 
     def _write(self, text: str, rows: Sequence[Sequence[object]]) -> None:
         try:

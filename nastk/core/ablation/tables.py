@@ -93,7 +93,7 @@ def _compared(paired: Paired | None) -> list[str]:
     interval = _between(paired.low, paired.high)
     return [
         str(paired.n),
-        signed,
+        signed(paired.mean),
         interval,
         *map(number, (paired.d_z, paired.g)),
         *map(_p, (paired.p, paired.holm)),

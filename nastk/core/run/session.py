@@ -101,6 +101,8 @@ class Session(ABC):
             self.context.within = self.within(STAGE)
             self.reporters = [] if ranks().rank else [part.build(store.path) for part in wanted]
             go_on = f"every finished step is kept. Go on with: nastk run --resume {shlex.quote(str(store.path))}"
+            if ranks().rank:
+                go_on = "rank 0 has kept every finished step"
             try:
                 self.emit(RunStarted(store.path, self.result, resumed))
                 for text in self.notices:

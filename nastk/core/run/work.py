@@ -9,7 +9,6 @@ from typing import Any
 from attrs import frozen
 
 from nastk.core.config import unstructure
-from nastk.core.run.runfile import typed
 from nastk.core.run.trial import Evaluation, Proposal, Report
 from nastk.core.settings import RunConfig
 
@@ -37,6 +36,7 @@ class TrialWork:
 def rebuilt(document: str) -> TrialWork:
     """The work of a configuration, for a process that has none yet. Raises :class:`NastkError` as a run does."""
     from nastk.core.run.run import prepare  # what prepares a run knows its executors, and so this file
+    from nastk.core.run.runfile import typed
 
     config = typed(json.loads(document), "the run that started this worker")
     return TrialWork(prepare(config).context.evaluation, config)
