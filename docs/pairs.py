@@ -21,7 +21,7 @@ CHOICES = {"model": {"channels": 4, "cells": 1, "time_steps": {"choices": [1, 2]
 HEAD = """# Strategies and spaces
 
 Which strategy searches what, with its own settings, at tiny size (4 channels, 3 cells, 8 in `macro`; what a strategy or space
-asks for by its `defaults` is given). *Choices* stands for a searched part of the network, `model.time_steps = { choices = [1, 2] }` in
+asks for by its `defaults` is given). *Choices* stands for a searched part, `model.time_steps = { choices = [1, 2] }` in
 `toy`; *table* for a benchmark, `nats-bench`. Written by `python docs/pairs.py`, which prepares every pair as a run does: what is
 refused here is refused so in a run, in one sentence and before anything is written.
 
