@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from functools import lru_cache
 from typing import Any
@@ -35,8 +36,7 @@ class TrialWork:
 @lru_cache(maxsize=1)
 def rebuilt(document: str) -> TrialWork:
     """The work of a configuration, for a process that has none yet. Raises :class:`NastkError` as a run does."""
-    from nastk.core.run.run import prepare  # what prepares a run knows its executors, and so this file
-    from nastk.core.run.runfile import typed
-
-    config = typed(json.loads(document), "the run that started this worker")
-    return TrialWork(prepare(config).context.evaluation, config)
+    # The loops stand above: this process begins with its work, and only then needs what prepares a run.
+    runfile, run = (importlib.import_module(f"nastk.core.run.{name}") for name in ("runfile", "run"))
+    config = runfile.typed(json.loads(document), "the run that started this worker")
+    return TrialWork(run.prepare(config).context.evaluation, config)
