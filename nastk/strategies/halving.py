@@ -75,9 +75,6 @@ class Halving(AskTell[Race]):
     def steps(self) -> int:
         return sum(-(-rung.candidates // self.config.batch) for bracket in self.brackets for rung in bracket)
 
-    def check(self, context: SearchContext) -> None:
-        context.evaluation.check()
-
     def begin(self, context: SearchContext) -> Race:  # noqa: ARG002  the interface's arguments
         return Race()
 

@@ -60,9 +60,6 @@ class LocalSearch(AskTell[Climb]):
         """At most: the last step around a candidate may have less than a batch to try."""
         return self.config.trials
 
-    def check(self, context: SearchContext) -> None:
-        context.evaluation.check()
-
     def begin(self, context: SearchContext) -> Climb:  # noqa: ARG002  the interface's arguments
         return Climb()
 

@@ -92,9 +92,6 @@ class Nsga2(AskTell[Generation]):
         whole, rest = divmod(self.config.trials, self.config.population)
         return whole * -(-self.config.population // self.config.batch) + -(-rest // self.config.batch)
 
-    def check(self, context: SearchContext) -> None:
-        context.evaluation.check()
-
     def begin(self, context: SearchContext) -> Generation:  # noqa: ARG002  the interface's arguments
         return Generation()
 

@@ -68,7 +68,7 @@ class Predictor(AskTell[Evidence]):
     def check(self, context: SearchContext) -> None:
         """Refuse to begin without scikit-learn. Raises :class:`BrokenPlugin`."""
         require_forest()
-        context.evaluation.check()
+        super().check(context)
 
     def begin(self, context: SearchContext) -> Evidence:  # noqa: ARG002  the interface's arguments
         return Evidence()

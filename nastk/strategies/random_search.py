@@ -41,9 +41,6 @@ class RandomSearch(AskTell[Best]):
     def steps(self) -> int:
         return -(-self.config.trials // self.config.batch)
 
-    def check(self, context: SearchContext) -> None:
-        context.evaluation.check()
-
     def begin(self, context: SearchContext) -> Best:  # noqa: ARG002  the interface's arguments
         return Best()
 

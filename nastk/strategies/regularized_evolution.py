@@ -58,9 +58,6 @@ class RegularizedEvolution(AskTell[Population]):
     def steps(self) -> int:
         return -(-self.config.trials // self.config.batch)
 
-    def check(self, context: SearchContext) -> None:
-        context.evaluation.check()
-
     def begin(self, context: SearchContext) -> Population:  # noqa: ARG002  the interface's arguments
         return Population()
 

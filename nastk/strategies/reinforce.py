@@ -72,9 +72,6 @@ class Reinforce(AskTell[Policy]):
     def steps(self) -> int:
         return -(-self.config.trials // self.config.batch)
 
-    def check(self, context: SearchContext) -> None:
-        context.evaluation.check()
-
     def begin(self, context: SearchContext) -> Policy:
         counts = [len(decision.options) for decision in context.space.decisions]
         logits = START * torch.randn(len(counts), max(counts, default=1), generator=generator(context.seed, "policy")).double()

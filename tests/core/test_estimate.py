@@ -22,6 +22,7 @@ from nastk.core.run import few
 from nastk.core.run.estimate import Estimate, estimate, main, measure
 from nastk.core.run.rehearsal import Rehearsal, searched
 from nastk.core.run.runfile import configure
+from nastk.core.run.store import RunDirectory
 
 torch.set_num_threads(1)
 SMALL = (
@@ -146,6 +147,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Estimate, Path]:
 
 def test_nothing_is_written(whole: tuple[Estimate, Path]) -> None:
     assert not list(whole[1].iterdir())
+
+
+def test_a_rehearsal_in_the_directory_of_a_run_leaves_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another run has kept within its epoch is nothing to go on with."""
+    RunDirectory(tmp_path).save("within-train", 1, {"step": 0, "tree": {"batches": 3}})
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    session = Rehearsal(configure(sets=BILEVEL))
+    session.stop._signalled = True  # everything would be kept now
+    within = session.within("train")
+    assert within.kept(0) is None
+    within.offer(0, dict)
+    within.done()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_its_figures_are_whole(whole: tuple[Estimate, Path]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nastk.core.errors import OutputError, TrialsFailed
 from nastk.core.events import Event, Progress
 from nastk.core.run import trial_log
+from nastk.core.run.database import connected
 from nastk.core.run.run import prepare
 from nastk.core.run.runfile import configure
 from nastk.core.run.search import search
@@ -195,3 +196,13 @@ def test_too_many_failures_stop_the_search_with_their_causes(failed: list[bool],
         assert "its log" not in str(caught.value)
     else:
         trials.check()
+
+
+def test_a_migration_is_applied_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A process that ends in the middle of one leaves the schema before it, and the next process can go on."""
+    with pytest.raises(sqlite3.OperationalError):
+        connected(tmp_path / "db", ["CREATE TABLE a (x); CREATE nonsense"])
+    connected(tmp_path / "db", ["CREATE TABLE a (x)"]).close()
+    again = connected(tmp_path / "db", ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"])
+    assert [row[1] for row in again.execute("PRAGMA table_info(a)")] == ["x", "y"]
+    again.close()

@@ -13,6 +13,7 @@ from typing import Literal
 from attrs import frozen
 
 from nastk.core.errors import OutputError
+from nastk.core.run.database import connected
 
 FILE = "study.sqlite"
 State = Literal["waiting", "running", "done", "failed"]
@@ -27,7 +28,7 @@ MIGRATIONS = (
         PRIMARY KEY (key, metric)
     );""",
 )
-"""What turns schema version n into n + 1. Never edited, only added to."""
+"""Never edited, only added to."""
 
 
 @frozen
@@ -50,7 +51,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         try:
-            self._connection = _connected(self.path)
+            self._connection = connected(self.path, MIGRATIONS)
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
@@ -98,22 +99,6 @@ class Ledger:
 
     def _refused(self, error: sqlite3.Error) -> OutputError:
         return OutputError(f"{self.path} cannot be used: {error}. Remove it to have it made anew from the runs; they are kept.")
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise OutputError(f"{path} has schema version {version}, this nastk knows {len(MIGRATIONS)}: use a newer nastk.")
-        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-            connection.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def read_entries(folder: Path) -> list[Entry]:

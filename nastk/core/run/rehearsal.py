@@ -25,6 +25,7 @@ from nastk.core.run.search import over
 from nastk.core.run.session import DRAWS, Session
 from nastk.core.run.training import evaluate
 from nastk.core.run.trial import Evaluation, Proposal, Report, TrainedTrials
+from nastk.core.run.within import Within
 from nastk.core.seeds import rng
 from nastk.core.settings import RunConfig
 from nastk.core.types import Split
@@ -88,6 +89,11 @@ class Rehearsal(Run):
         self.task = self.config.task.build(self.data)
         known = {a.name: getattr(made, a.name) for a in attrs.fields(type(made))}
         return PricedTrials(**known | {"task": self.task})
+
+    def within(self, stage: str) -> Within:
+        """A rehearsal has no directory: it neither goes on from what lies here nor leaves anything."""
+        del stage
+        return Within()
 
     def supernet_parameters(self) -> int | None:
         """Of a strategy that trains one."""

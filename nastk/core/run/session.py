@@ -26,7 +26,7 @@ from nastk.core.run.stop import Stop, Stopped
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial import Evaluation
-from nastk.core.run.within import WithinStage
+from nastk.core.run.within import Within, WithinStage
 from nastk.core.settings import RunConfig
 
 RESULT, GENOTYPE = "result.json", "genotype.json"
@@ -118,7 +118,7 @@ class Session(ABC):
                     with suppress(Exception):  # what went wrong in the run matters more than a display that does not close
                         reporter.close()
 
-    def within(self, stage: str) -> WithinStage:
+    def within(self, stage: str) -> Within:
         """Where the steps of a stage keep how far they are."""
         return WithinStage(self.store, stage, 60 * self.config.checkpoint_minutes, self.stop)
 

@@ -186,6 +186,10 @@ class Strategy(ABC, Generic[S]):
 class AskTell(Strategy[S]):
     """A strategy that only proposes candidates and hears of their trials."""
 
+    def check(self, context: SearchContext) -> None:
+        """Refuse settings with which no trial can run."""
+        context.evaluation.check()
+
     @abstractmethod
     def ask(self, context: SearchContext, state: S) -> Sequence[Proposal]:
         """What to try next."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.errors import NastkError, OutputError
+from nastk.core.run.database import connected
 from nastk.core.run.trial import Proposal, Report
 
 FILE = "trials.sqlite"
@@ -20,7 +21,7 @@ MIGRATIONS = (
     )""",
     "ALTER TABLE trials ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''",
 )
-"""What turns schema version n into n + 1. Never edited, only added to."""
+"""Never edited, only added to."""
 REPLACE = "REPLACE INTO trials (number, genotype, epochs, figures, failure, sha256) VALUES (?, ?, ?, ?, ?, ?)"
 SELECT = "SELECT number, genotype, epochs, figures, failure, sha256 FROM trials ORDER BY number"
 
@@ -63,29 +64,11 @@ class TrialLog:
         try:
             if self._connection is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = _connected(self.path)
+                self._connection = connected(self.path, MIGRATIONS)
             yield self._connection
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise OutputError(f"{self.path} cannot be used: {error}. What was finished is kept.") from error
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise OutputError(f"{path} has schema version {version}, this nastk knows {len(MIGRATIONS)}: use a newer nastk.")
-        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-            with connection:
-                connection.execute(migration)
-                connection.execute(f"PRAGMA user_version = {number}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _checksum(*content: object) -> str:
