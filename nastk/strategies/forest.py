@@ -8,19 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nastk.core.errors import BrokenPlugin
+from nastk.core.extras import needed
 
 
 def require_forest() -> Any:
     """The class of forests. Raises :class:`BrokenPlugin` when scikit-learn is not installed."""
-    try:
-        from sklearn.ensemble import RandomForestRegressor
-    except ImportError as error:
-        install = 'pip install "nastk[predictor]"'
-        raise BrokenPlugin(
-            f"The strategy 'predictor' needs scikit-learn, which cannot be imported ({error}): {install}"
-        ) from error
-    return RandomForestRegressor
+    return needed("sklearn.ensemble", "predictor", "The strategy 'predictor'").RandomForestRegressor
 
 
 def forest(

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from nastk.cli.app import app
 from nastk.core.errors import NastkError
+from nastk.core.run import export, verify
 from nastk.core.run import run as stages
 from nastk.core.run.seal import sealed
 from nastk.testing import build_space
@@ -79,8 +80,8 @@ def nothing_runs() -> Iterator[None]:
         raise NastkError("this one is good")
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder, chdir(folder):
-        patch.setattr(stages, "prepare", refuse)
-        patch.setattr(stages, "Run", refuse)
+        for module, name in ((stages, "prepare"), (stages, "Run"), (export, "Run"), (verify, "prepare")):
+            patch.setattr(module, name, refuse)
         yield
 
 

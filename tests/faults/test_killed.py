@@ -11,7 +11,8 @@ from hypothesis import given, strategies
 from hypothesis import settings as hypothesis_settings
 
 import nastk
-from tests.faults.conftest import Killed, Uninterrupted, end, moments, same, settings, whole
+from nastk.core.run.within import WithinStage
+from tests.faults.conftest import Killed, Uninterrupted, end, kill, moments, same, settings, whole
 
 
 def survives(uninterrupted: Uninterrupted, kills: list[int], minutes: float) -> None:
@@ -55,3 +56,14 @@ def test_killed_anywhere(uninterrupted: Uninterrupted, data: strategies.DataObje
 def test_moments_are_spread_over_the_run(uninterrupted: Uninterrupted) -> None:
     """The shares above mean something: there are many moments."""
     assert uninterrupted.rare > 40
+
+
+def test_killed_between_a_checkpoint_and_the_clearing_up_behind_it(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
+    """What was kept within the last step of a stage does not stay when the next process has nothing left to do in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WithinStage, "done", lambda self: kill() if self.store.load("search") else None)
+        with pytest.raises(Killed):
+            nastk.run(settings(uninterrupted.strategy), out=tmp_path / "run")
+    nastk.run(resume=tmp_path / "run")
+    whole(tmp_path / "run")
+    same(uninterrupted.end, end(tmp_path / "run"))

@@ -161,5 +161,5 @@ def test_global_random_numbers_change_nothing(landscape: Make) -> None:
 
 def test_without_scikit_learn_it_says_what_to_install(landscape: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    with pytest.raises(BrokenPlugin, match=r"needs scikit-learn, .*: pip install \"nastk\[predictor\]\"$"):
+    with pytest.raises(BrokenPlugin, match=r"needs sklearn, .*: pip install \"nastk\[predictor\]\"$"):
         landscape({"name": NAME}, worth)

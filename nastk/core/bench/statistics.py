@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
-from nastk.core.errors import NastkError
+from nastk.core.extras import needed
 
 CONFIDENCE = 0.95
 INTERVAL = "95 % interval of the mean by Student's t"
@@ -85,11 +84,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def stats() -> Any:
-    """``scipy.stats``. Raises :class:`NastkError`, which says how to install it."""
-    try:
-        return import_module("scipy.stats")
-    except ImportError as error:
-        raise NastkError("Intervals and tests of `nastk bench` need scipy: pip install 'nastk[bench]'.") from error
+    """``scipy.stats``. Raises :class:`BrokenPlugin`, which says how to install it."""
+    return needed("scipy.stats", "bench", "A statistic")
 
 
 def _mann_whitney(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:

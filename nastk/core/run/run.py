@@ -107,6 +107,7 @@ class Run(Session):
             self.store.save(trainer.stage, state.epoch, tree)
             trainer.within.done()
             self.emit(StepDone(trainer.stage, state.epoch, state.figures))
+        trainer.within.done()
         self.emit(StageDone(trainer.stage, spent))
         if self.result["status"] != "done":  # the test data of a finished run are not opened again
             self._keep("trained", train={"seconds": round(spent, 2), "epochs": config.epochs})

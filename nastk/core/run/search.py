@@ -86,6 +86,7 @@ class _Loop:
                 context.emit(StepDone(STAGE, context.step, strategy.figures(state)))
         finally:
             self._save()
+        context.within.done()  # a process may have ended between the last checkpoint and this
         context.emit(StageDone(STAGE, self.spent))
         return SearchResult(strategy.recommend(context, self.state)[0], context.step, self.spent)
 

@@ -8,14 +8,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, optional
 
 from nastk.core import mark
-from nastk.core.errors import BrokenPlugin, NastkError
+from nastk.core.errors import NastkError
+from nastk.core.extras import needed
 from nastk.core.run.executor import Executor, Work
 from nastk.core.run.trial import Proposal, Report
 from nastk.plugins.executors.carried import packed, unpacked
@@ -26,17 +26,6 @@ REACH = 10.0
 """Seconds in which a cluster has to answer."""
 PATIENCE = 5.0
 """Seconds between two looks at how many actors the cluster has room for."""
-
-
-def require_ray() -> ModuleType:
-    """Ray, imported now. Raises :class:`BrokenPlugin` when it is not there."""
-    try:
-        import ray
-    except ImportError as error:
-        install = 'pip install "nastk[ray]"'
-        raise BrokenPlugin(f"The executor 'ray' needs Ray, which is not installed ({error}): {install}") from error
-    found: ModuleType = ray
-    return found
 
 
 @frozen(kw_only=True)
@@ -112,7 +101,7 @@ class RayCluster(Executor):
 
     def __init__(self, config: RayConfig) -> None:
         self.config = config
-        self.ray = require_ray()
+        self.ray = needed("ray", "ray", "The executor 'ray'")
         self._started = False
         self._work = b""
         self._shared: Any = None

@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
 from nastk.core import mark
-from nastk.core.errors import BrokenPlugin, NastkError, OutputError
+from nastk.core.errors import NastkError, OutputError
+from nastk.core.extras import needed
 from nastk.core.run.executor import Executor, Work
 from nastk.core.run.trial import Proposal, Report
 from nastk.plugins.executors.carried import packed
@@ -29,17 +29,6 @@ LOOKS = (0.2, 10.0)
 """Seconds between two looks at the jobs: the first, and the longest; each is half as long again as the one before."""
 PATIENCE = 10.0
 """Seconds that a report may take to be seen here after its job has ended: network disks lag behind."""
-
-
-def require_submitit() -> ModuleType:
-    """submitit, imported now. Raises :class:`BrokenPlugin` when it is not there."""
-    try:
-        import submitit
-    except ImportError as error:
-        install = 'pip install "nastk[slurm]"'
-        raise BrokenPlugin(f"The executor 'slurm' needs submitit, which is not installed ({error}): {install}") from error
-    found: ModuleType = submitit
-    return found
 
 
 @frozen(kw_only=True)
@@ -75,7 +64,7 @@ class Slurm(Executor):
     def __init__(self, config: SlurmConfig) -> None:
         self.config = config
         self.isolated = config.cluster != "debug"
-        self.submitit = require_submitit()
+        self.submitit = needed("submitit", "slurm", "The executor 'slurm'")
         if config.cluster == "slurm" and self.submitit.SlurmExecutor.affinity() < 0:
             raise NastkError("There is no Slurm here (srun is not found): run where it is, or try executor.cluster = 'local'.")
 
