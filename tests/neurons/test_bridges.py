@@ -95,7 +95,8 @@ SNN = {
     "rsynaptic": Theirs("RSynaptic", SNN_FIRE | BETA | ALPHA | RECURRENT),
 }
 ALL = {f"spikingjelly-{n}": t for n, t in JELLY.items()} | {f"snntorch-{n}": t for n, t in SNN.items()}
-NOT_BINARY = {"spikingjelly-ternary-if", "spikingjelly-ternary-lif", "spikingjelly-ilif"}
+NOT_SPIKES = {"spikingjelly-ilif"}
+SIGNED = {"spikingjelly-ternary-if", "spikingjelly-ternary-lif"}
 BROKEN = {f"spikingjelly-{n}": {"silent_at_rest"} for n in ("qif", "eif", "izhikevich")}
 """The laws that a neuron breaks in its default settings."""
 NEEDS = {n: pytest.mark.skipif(find_spec(n) is None, reason=f"{n} is not installed") for n in LIBRARIES}
@@ -232,7 +233,7 @@ def test_laws_hold_but_for_those_named_here(name: str) -> None:
                 laws.try_on(law, part, case)
             except DoesNotApply:
                 assert law.name == "binary"
-                assert name in NOT_BINARY
+                assert name in NOT_SPIKES
             except LawBroken:
                 broken.add(law.name)
     assert broken == BROKEN.get(name, set())
@@ -254,15 +255,17 @@ def test_laws_hold_whatever_the_settings(name: str, data: st.DataObject, x_TBF: 
     assert torch.equal(neuron(x_TBF[:, 1:])[0], whole[:, 1:]), "no mixing of samples"
     assert torch.equal(neuron(x_TBF.flip(-1))[0], whole.flip(-1)), "no mixing of features"
     assert torch.equal(neuron(x_TBF)[0], whole), "repeatable"
-    assert neuron.spiking == (name not in NOT_BINARY)
-    assert not neuron.spiking or ((whole == 0) | (whole == 1)).all()
+    assert neuron.spiking == (name not in NOT_SPIKES)
+    assert neuron.signed == (name in SIGNED)
+    assert not neuron.spiking or ((whole == 0) | ((whole.abs() if neuron.signed else whole) == 1)).all()
+    assert not neuron.signed or torch.equal(neuron.spikes(whole), (whole != 0).to(whole.dtype))
 
 
 @every
 def test_output_that_is_not_binary_says_so(name: str) -> None:
     x_TBF = torch.tensor([3.0, -9.0, 2.0])[:, None, None].expand(3, 1, 1)
     z_TBF, _ = NeuronPart.named(name).build()(x_TBF)
-    assert bool(((z_TBF != 0) & (z_TBF != 1)).any()) == (name in NOT_BINARY)
+    assert bool(((z_TBF != 0) & (z_TBF != 1)).any()) == (name in NOT_SPIKES | SIGNED)
 
 
 @every

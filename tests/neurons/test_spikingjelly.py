@@ -26,6 +26,13 @@ SURROGATES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("PiecewiseQuadratic", {}, {"name": "piecewise-quadratic"}),
     ("PiecewiseQuadratic", {"alpha": 2.0}, {"name": "piecewise-quadratic", "alpha": 2.0}),
     ("PiecewiseQuadratic", {"alpha": 2.0}, {"name": "triangle", "width": 0.5, "height": 2.0}),
+    ("PiecewiseExp", {}, {"name": "piecewise-exp"}),
+    ("PiecewiseExp", {"alpha": 4.0}, {"name": "single-exponential", "width": 0.25, "scale": 0.5}),
+    ("SoftSign", {}, {"name": "soft-sign"}),
+    ("Erf", {}, {"name": "erf"}),
+    ("NonzeroSignLogAbs", {}, {"name": "nonzero-sign-log-abs"}),
+    ("Rect", {}, {"name": "rectangle"}),
+    ("Rect", {"alpha": 0.6}, {"name": "rectangle", "alpha": 0.6}),
 ]
 RESETS: list[tuple[float | None, dict[str, Any]]] = [(0.0, {}), (-0.4, {"v_reset": -0.4}), (None, {"reset": "soft"})]
 NEURONS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [

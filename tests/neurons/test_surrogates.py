@@ -28,6 +28,18 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("piecewise-quadratic", {"alpha": 2.0}),
     ("dhs", {}),
     ("dhs", {"b": 5.0}),
+    ("piecewise-exp", {}),
+    ("piecewise-exp", {"alpha": 4.0}),
+    ("single-exponential", {}),
+    ("single-exponential", {"width": 0.5, "scale": 2.0}),
+    ("erf", {}),
+    ("erf", {"alpha": 0.7}),
+    ("soft-sign", {}),
+    ("soft-sign", {"alpha": 5.0}),
+    ("nonzero-sign-log-abs", {}),
+    ("nonzero-sign-log-abs", {"alpha": 3.0}),
+    ("rectangle", {}),
+    ("rectangle", {"alpha": 2.5}),
 ]
 every = pytest.mark.parametrize(("name", "config"), CASES)
 
@@ -53,6 +65,19 @@ POINTS = [
     ("dhs", {"b": 5.0}, 0.2, 5 * (1 - math.tanh(1.0) ** 2) / (2 * math.tanh(2.5))),
     ("dhs", {}, 0.5, 0.0),
     ("dhs", {}, 0.6, 0.0),
+    ("piecewise-exp", {}, 0.0, 0.5),
+    ("piecewise-exp", {"alpha": 2.0}, math.log(4) / 2, 0.25),
+    ("single-exponential", {}, 0.0, 4.0),
+    ("single-exponential", {"width": 0.5, "scale": 3.0}, 0.5, 6 / math.e),
+    ("erf", {}, 0.0, 2 / math.sqrt(math.pi)),
+    ("erf", {"alpha": 1.0}, math.sqrt(math.log(2)), 0.5 / math.sqrt(math.pi)),
+    ("soft-sign", {}, 0.0, 1.0),
+    ("soft-sign", {"alpha": 4.0}, 0.25, 0.5),
+    ("nonzero-sign-log-abs", {}, 0.0, 1.0),
+    ("nonzero-sign-log-abs", {"alpha": 2.0}, 1.5, 0.5),
+    ("rectangle", {}, 0.0, 1.0),
+    ("rectangle", {"alpha": 2.0}, 0.24, 2.0),
+    ("rectangle", {"alpha": 2.0}, 0.25, 0.0),
 ]
 
 
@@ -92,7 +117,13 @@ def test_area(name: str, config: dict[str, Any]) -> None:
     documented = {
         "fast-sigmoid": 2 * config.get("scale", 1.0) / config.get("slope", 25.0),
         "triangle": config.get("width", 1.0) * config.get("height", 0.3),
+        "single-exponential": 2 * config.get("scale", 1.0),
     }
+    if name == "nonzero-sign-log-abs":  # the area within a million, of a tail without end
+        far = torch.linspace(0, math.log(1e6), 100_000, dtype=torch.float64)
+        inside = 2 * torch.trapezoid(surrogate.gradient(torch.exp(far)) * torch.exp(far), far).item()
+        assert inside > 2 * math.log(1e6 / 2)
+        return
     assert area == pytest.approx(documented.get(name, 1.0), rel=1e-4)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nastk.core.config import Part
 from nastk.core.laws.law import LawBook, applies, ensure
-from nastk.core.model.neuron import Neuron
+from nastk.core.model.neuron import Neuron, build_neuron
 from nastk.core.seeds import generator, seeded
 from nastk.core.types import Kind
 
@@ -51,8 +51,7 @@ def draw(rng: random.Random) -> Currents:
 def prepare(part: Part, case: Currents) -> AnyNeuron:
     """A fresh layer."""
     with seeded(case.seed, "neuron"):
-        built: AnyNeuron = part.build()
-    return built
+        return build_neuron(part, case.T)
 
 
 BOOK: LawBook[AnyNeuron, Currents] = LawBook(Kind.NEURON, draw, prepare, vary=True)
@@ -115,24 +114,26 @@ def repeatable(neuron: AnyNeuron, case: Currents) -> None:
 
 @BOOK.law
 def binary(neuron: AnyNeuron, case: Currents) -> None:
-    """The output has the input's shape and is 0 or 1; spikes occur."""
+    """The output has the input's shape and is 0 or 1, or -1 where it says ``signed = True``; spikes occur."""
     applies(neuron.spiking, "it says spiking = False")
     x_TBF = case.sequence().abs() * 3
     z_TBF, _ = neuron(x_TBF)
     ensure(z_TBF.shape == x_TBF.shape, f"input {tuple(x_TBF.shape)}, output {tuple(z_TBF.shape)}")
-    strange = z_TBF[(z_TBF != 0) & (z_TBF != 1)]
+    strange = z_TBF[(z_TBF != 0) & ((z_TBF.abs() if neuron.signed else z_TBF) != 1)]
     ensure(not len(strange), f"the output holds {strange[:1].tolist()}")
-    strong, _ = neuron(torch.full_like(x_TBF, 1e3))
-    ensure(strong.any(), "an input of 1000 at every step gives no spike")
+    strong = [neuron(torch.full_like(x_TBF, size))[0] for size in ((1e3, -1e3) if neuron.signed else (1e3,))]
+    ensure(any(z.any() for z in strong), "an input of 1000 at every step gives no spike")
 
 
 @BOOK.law
 def silent_at_rest(neuron: AnyNeuron, case: Currents) -> None:
-    """Without input the output is zero and the state stays where it began, so that an absent edge stays absent."""
+    """Without input the output is zero and the state (but for counts of steps) stays as it began: no edge is no input."""
     x_TBF = torch.zeros_like(case.sequence())
     z_TBF, state = neuron(x_TBF)
     ensure(not z_TBF.any(), "zero input gives an output")
-    ensure(same(state, neuron.initial_state(x_TBF[0])), "without input the state drifts")
+    begun = neuron.initial_state(x_TBF[0])
+    now, before = ([part for part in parts if isinstance(part, Tensor)] for parts in (state, begun))
+    ensure(same(now, before), "without input the state drifts")
 
 
 @BOOK.law

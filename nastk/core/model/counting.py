@@ -1,9 +1,10 @@
 """Counting what a network does: spikes, synaptic operations, multiply-accumulates, energy.
 
-NoS is the number of spikes that all neurons emit for one image over all time steps. A layer whose input is binary is
-*spike-driven*: it needs additions only. For it SOP is the exact number of additions (one for each spike and synapse,
-borders respected), and AC the usual estimate, firing rate times the dense operations. Every other layer is counted as
-MAC: the stem on a static image (once, not at every step), the classifier, attention, and what reads averaged spikes.
+NoS is the number of spikes that all neurons emit for one image over all time steps; one of -1 counts as one of 1. A layer
+whose input is spikes is *spike-driven*: it needs additions (or subtractions) only. For it SOP is their exact number (one for
+each spike and synapse, borders respected), and AC the usual estimate, firing rate times the dense operations. Every other
+layer is counted as MAC: the stem on a static image (once, not at every step), the classifier, attention, and what reads
+averaged spikes.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ class SpikeCounter:
         self._handles.clear()
 
     def _hook(self, cell: int | None) -> Any:
-        def count(module: nn.Module, args: Any, output: Any) -> None:
-            del module, args
+        def count(module: Neuron[Any], args: Any, output: Any) -> None:
+            del args
             if recomputing():
                 return
-            z_TBF = output[0]
+            z_TBF = module.spikes(output[0])
             spikes = z_TBF.sum(dtype=torch.promote_types(z_TBF.dtype, torch.float32))
             self._spikes[cell] = self._spikes[cell] + spikes if cell in self._spikes else spikes
             self._sites += z_TBF.numel()
@@ -109,9 +110,13 @@ class SpikeCounter:
         cells = [float(counts.get(cell, torch.zeros(())).detach()) / self._images for cell in self.cells]
         return {"total": float(self.nos().detach()), "cells": cells}
 
+    def rate(self) -> Tensor:
+        """Share of (neuron, time step) pairs that fire; differentiable as ``nos`` is."""
+        return self.nos() * self._images / max(self._sites, 1)
+
     def firing_rate(self) -> float | None:
-        """Share of (neuron, time step) pairs that fire."""
-        return float(self.nos().detach()) * self._images / self._sites if self._sites else None
+        """The same as a number; ``None`` where nothing was counted."""
+        return float(self.rate().detach()) if self._sites else None
 
 
 def _cell_number(name: str) -> int | None:
@@ -152,7 +157,7 @@ def count_operations(network: nn.Module, batches: Iterable[Batch]) -> Operations
 @contextmanager
 def _counted(network: nn.Module, totals: dict[str, float]) -> Iterator[None]:
     def count(module: nn.Module, args: Any, output: Tensor) -> None:
-        x = args[0].cpu()  # double precision is not on every device
+        x = args[0].abs().cpu()  # double precision is not on every device
         dense = dense_operations(module, output)
         if bool(((x == 0) | (x == 1)).all()):
             totals["acs"] += dense * float(x.double().mean())
@@ -178,7 +183,8 @@ def dense_operations(module: nn.Module, output: Tensor) -> float:
 
 
 def synaptic_operations(module: nn.Module, x: Tensor) -> float:
-    """The exact number of (spike, synapse) pairs: each spike reaches as many outputs as the border lets it."""
+    """The exact number of (spike, synapse) pairs: each spike, of either sign, reaches as many outputs as the border lets it."""
+    x = x.abs()
     if isinstance(module, nn.Linear):
         return float(x.double().sum()) * module.out_features
     assert isinstance(module, (nn.Conv1d, nn.Conv2d))

@@ -10,10 +10,12 @@ from attrs import field, frozen
 from attrs.validators import gt
 from torch import Tensor, nn
 
-from nastk.core.config import SurrogatePart, default_part
-from nastk.core.errors import ShapeError
+from nastk.core.config import Part, SurrogatePart, default_part
+from nastk.core.errors import NastkError, ShapeError
 from nastk.core.model.fused import Leak, describes, fused
 from nastk.core.model.surrogate import Compare, Surrogate
+from nastk.core.registry import registry
+from nastk.core.types import Kind
 
 State = TypeVar("State", bound=tuple[Any, ...])
 
@@ -26,7 +28,9 @@ class Neuron(nn.Module, ABC, Generic[State]):
     """
 
     spiking: bool = True
-    """Whether the output is binary; a non-spiking activation (ReLU) says False and is not counted in NoS."""
+    """Whether the output is spikes; a non-spiking activation (ReLU) says False and is not counted in NoS."""
+    signed: bool = False
+    """Whether a spike may be -1 and not only 1."""
 
     @abstractmethod
     def initial_state(self, x_BF: Tensor) -> State:
@@ -61,6 +65,10 @@ class Neuron(nn.Module, ABC, Generic[State]):
             outputs.append(z_BF)
         return torch.stack(outputs), state
 
+    def spikes(self, z_TBF: Tensor) -> Tensor:
+        """Which of its outputs are spikes: 1 there, else 0, differentiable as they are. Their sum is counted."""
+        return z_TBF
+
 
 class FusedNeuron(Neuron[State]):
     """A neuron with a kernel for all time steps at once. It must obey the law ``fused_equals_scan``."""
@@ -68,6 +76,48 @@ class FusedNeuron(Neuron[State]):
     @abstractmethod
     def fuse(self, x_TBF: Tensor, state: State | None) -> tuple[Tensor, State] | None:
         """What the scan would give, to the bit; ``None`` where the kernel has no answer to this call: the scan is run."""
+
+
+class TimedNeuron(Neuron[State]):
+    """A neuron with numbers of its own for each time step: built as ``cls(T, config)``, it answers at most ``T`` steps."""
+
+    def __init__(self, T: int) -> None:
+        super().__init__()
+        self.T = T
+
+    def ensure_steps(self, steps: int) -> None:
+        """Raise :class:`ShapeError` when there are more time steps than it was built for."""
+        if steps > self.T:
+            raise ShapeError(f"A {type(self).__name__} built for T = {self.T} time steps was given {steps}.")
+
+
+class TimeParallelNeuron(TimedNeuron[tuple[()]]):
+    """A neuron that needs all its time steps to answer any of them: it has no step and no state, and is not causal.
+
+    Such a class declares that it breaks ``causal``, ``splittable`` and ``fused_equals_scan``.
+    """
+
+    @abstractmethod
+    def parallel(self, x_TBF: Tensor) -> Tensor:
+        """``(T, B, *F)`` to ``(T, B, *F)``. Of fewer steps than ``T``, those that are missing count as zero input."""
+
+    def initial_state(self, x_BF: Tensor) -> tuple[()]:  # noqa: ARG002  the interface's argument
+        return ()
+
+    def step(self, x_BF: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:  # noqa: ARG002  the interface's arguments
+        """Raises :class:`NastkError`: there is no answer to one step."""
+        raise NastkError(f"A {type(self).__name__} answers all its time steps at once and has no single step: call it.")
+
+    def scan(self, x_TBF: Tensor, state: tuple[()] | None = None) -> tuple[Tensor, tuple[()]]:  # noqa: ARG002
+        self.ensure_steps(len(x_TBF))
+        return self.parallel(x_TBF), ()
+
+
+def build_neuron(part: Part, T: int) -> Neuron[Any]:
+    """A new layer of a neuron, for ``T`` time steps."""
+    timed = issubclass(registry().load(Kind.NEURON, part.name), TimedNeuron)
+    built: Neuron[Any] = part.build(T) if timed else part.build()
+    return built
 
 
 @frozen(kw_only=True)

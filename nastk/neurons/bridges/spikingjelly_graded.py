@@ -7,10 +7,20 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 from attrs.validators import ge, gt
+from torch import Tensor
 
 from nastk.core import mark
 from nastk.neurons.bridges.library import library
 from nastk.neurons.bridges.spikingjelly import IFConfig, LIFConfig, OneMembrane
+
+
+class TernaryNeuron(OneMembrane):
+    """A neuron of SpikingJelly whose spikes have a sign; one of -1 counts as one of 1."""
+
+    signed = True
+
+    def spikes(self, z_TBF: Tensor) -> Tensor:
+        return z_TBF.abs()
 
 
 @frozen(kw_only=True)
@@ -27,11 +37,10 @@ class TernaryIFConfig(IFConfig):
     config=TernaryIFConfig,
     paper="Guo et al., Ternary Spike: Learning Ternary Spikes for Spiking Neural Networks, AAAI 2024",
 )
-class TernaryIF(OneMembrane):
-    """SpikingJelly's integrate-and-fire with spikes of -1, 0 and 1 (``TernaryIFNode``): not counted as spiking."""
+class TernaryIF(TernaryNeuron):
+    """SpikingJelly's integrate-and-fire with spikes of -1, 0 and 1 (``TernaryIFNode``)."""
 
     node_class = "TernaryIFNode"
-    spiking = False
 
 
 @frozen(kw_only=True)
@@ -48,11 +57,10 @@ class TernaryLIFConfig(LIFConfig):
     config=TernaryLIFConfig,
     paper="Guo et al., Ternary Spike: Learning Ternary Spikes for Spiking Neural Networks, AAAI 2024",
 )
-class TernaryLIF(OneMembrane):
-    """SpikingJelly's leaky integrate-and-fire with spikes of -1, 0 and 1 (``TernaryLIFNode``): not counted as spiking."""
+class TernaryLIF(TernaryNeuron):
+    """SpikingJelly's leaky integrate-and-fire with spikes of -1, 0 and 1 (``TernaryLIFNode``)."""
 
     node_class = "TernaryLIFNode"
-    spiking = False
 
 
 @frozen(kw_only=True)
