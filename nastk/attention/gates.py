@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nastk.core.errors import ShapeError
@@ -22,6 +23,14 @@ def odd(_instance: Any, _attribute: Any, value: int) -> None:
     """attrs validator: a kernel size that keeps the output as large as the input. Raises ``ValueError``."""
     if value < 1 or value % 2 == 0:
         raise ValueError(f"expected a positive odd kernel size, so that the output keeps its size; got {value}")
+
+
+def padded(x: Tensor, kernel: int, axes: int) -> Tensor:
+    """Zeros around the last ``axes`` axes, so that a convolution of any kernel size keeps their sizes.
+
+    Of an even kernel the odd zero stands behind, as with torch's ``padding="same"``.
+    """
+    return F.pad(x, ((kernel - 1) // 2, kernel // 2) * axes)
 
 
 def means_and_maxima(x_TBCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,10 +53,15 @@ class PooledGate(nn.Module):
         self.reduce = nn.Linear(size, hidden, bias=False)
         self.expand = nn.Linear(hidden, size, bias=False)
 
+    def score(self, means: Tensor, maxima: Tensor) -> Tensor:
+        """Two ``(..., N)`` to the gate before its sigmoid, ``(..., N)``."""
+        # W2 is linear, so the two branches are added before it: one product instead of two.
+        scores: Tensor = self.expand(torch.relu(self.reduce(means)) + torch.relu(self.reduce(maxima)))
+        return scores
+
     def forward(self, means: Tensor, maxima: Tensor) -> Tensor:
         """Two ``(..., N)`` to a gate ``(..., N)`` in (0, 1)."""
-        # W2 is linear, so the two branches are added before it: one product instead of two.
-        return torch.sigmoid(self.expand(torch.relu(self.reduce(means)) + torch.relu(self.reduce(maxima))))
+        return torch.sigmoid(self.score(means, maxima))
 
 
 class TemporalGate(PooledGate):
@@ -66,14 +80,19 @@ class TemporalGate(PooledGate):
         super().__init__(T, T // reduction)
         self.T = T
 
-    def forward(self, means: Tensor, maxima: Tensor) -> Tensor:
-        """Two ``(B, T)`` to a gate ``(B, T)`` in (0, 1)."""
-        if means.shape[-1] != self.T:
-            raise ShapeError(
-                f"A temporal gate built for T = {self.T} time steps got {means.shape[-1]}: its weights are tied to T, so "
-                f"give it {self.T} time steps, or build the network with time_steps = {means.shape[-1]}."
-            )
-        return super().forward(means, maxima)
+    def score(self, means: Tensor, maxima: Tensor) -> Tensor:
+        """Two ``(B, T)`` to the gate before its sigmoid, ``(B, T)``."""
+        same_steps(means.shape[-1], self.T)
+        return super().score(means, maxima)
+
+
+def same_steps(found: int, built_for: int) -> None:
+    """Raise :class:`ShapeError` for an input of another number of time steps than the weights are for."""
+    if found != built_for:
+        raise ShapeError(
+            f"A temporal gate built for T = {built_for} time steps got {found}: its weights are tied to T, so "
+            f"give it {built_for} time steps, or build the network with time_steps = {found}."
+        )
 
 
 class SpatialGate(nn.Module):

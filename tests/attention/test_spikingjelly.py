@@ -1,4 +1,4 @@
-"""``temporal`` and ``tcsa`` against SpikingJelly's modules with the same weights: outputs and gradients."""
+"""``temporal`` and the gates of MA-SNN against SpikingJelly's modules with the same weights: outputs and gradients."""
 
 from __future__ import annotations
 
@@ -48,18 +48,24 @@ def test_temporal(spikingjelly_attention: ModuleType, T: int, reduction: int) ->
     assert_same(ours, theirs, sequence(shape), pairs)
 
 
+@pytest.mark.parametrize("name", ["ta", "ca", "sa", "tca", "csa", "tcsa"])
 @pytest.mark.parametrize(("T", "C", "t_reduction", "c_reduction", "kernel"), [(1, 4, 1, 1, 3), (5, 9, 2, 2, 7), (6, 16, 1, 4, 3)])
-def test_tcsa(spikingjelly_attention: ModuleType, T: int, C: int, t_reduction: int, c_reduction: int, kernel: int) -> None:
+def test_gates_of_ma_snn(
+    spikingjelly_attention: ModuleType, name: str, T: int, C: int, t_reduction: int, c_reduction: int, kernel: int
+) -> None:
     shape = Shape(T, C, 5, 3)
-    part = AttentionPart.named("tcsa", t_reduction=t_reduction, c_reduction=c_reduction, kernel=kernel, relu=True)
-    ours = part.build(shape).double()
-    theirs = spikingjelly_attention.MultiDimensionalAttention(T, C, t_reduction, c_reduction, kernel).double()
-    pairs = [
-        (ours.temporal.reduce.weight, theirs.ta.sharedMLP[0].weight),
-        (ours.temporal.expand.weight, theirs.ta.sharedMLP[2].weight),
-        (ours.channel.reduce.weight, theirs.ca.sharedMLP[0].weight),
-        (ours.channel.expand.weight, theirs.ca.sharedMLP[2].weight),
-        (ours.spatial.conv.weight, theirs.sa.conv.weight),
-    ]
+    here = {letter: letter in name.removesuffix("a") for letter in "tcs"}
+    chosen = {"t_reduction": t_reduction} if here["t"] else {}
+    chosen |= {"c_reduction": c_reduction} if here["c"] else {}
+    chosen |= {"kernel": kernel} if here["s"] else {}
+    ours = AttentionPart.named(name, **chosen, relu=True).build(shape).double()
+    uses = {"use_temporal": here["t"], "use_channel": here["c"], "use_spatial": here["s"]}
+    theirs = spikingjelly_attention.MultiDimensionalAttention(T, C, t_reduction, c_reduction, kernel, **uses).double()
+    pairs: Pairs = []
+    for gate, mine, other in (("t", ours.temporal, theirs.ta), ("c", ours.channel, theirs.ca)):
+        if here[gate]:
+            pairs += [(mine.reduce.weight, other.sharedMLP[0].weight), (mine.expand.weight, other.sharedMLP[2].weight)]
+    if here["s"]:
+        pairs.append((ours.spatial.conv.weight, theirs.sa.conv.weight))
     copy(pairs)
     assert_same(ours, theirs, sequence(shape), pairs)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nastk.core.model import winograd
+from nastk.core.model.convolution import Conv2d
 from nastk.core.model.winograd import convolve
 from nastk.core.native import build
 
@@ -99,3 +100,35 @@ def test_without_a_compiler_it_is_torch(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("NASTK_NATIVE", "0")
     x, weight = tensors(2, (4, 8, 16, 16), (8, 8, 3, 3))
     assert torch.equal(convolve(x, weight, None, (1, 1), (1, 1)), F.conv2d(x, weight, None, 1, 1))
+
+
+@needs_native
+def test_the_layer_of_operations_is_torchs_with_its_parameters() -> None:
+    ours, plain = Conv2d(16, 16, 3, padding=1), torch.nn.Conv2d(16, 16, 3, padding=1)
+    plain.load_state_dict(ours.state_dict())
+    (x,) = tensors(0, (2, 16, 16, 16), dtype=torch.float32)
+    assert "Winograd" in type(ours(x).grad_fn).__name__
+    assert torch.allclose(ours(x), plain(x), atol=1e-5)
+    grouped, reflecting = Conv2d(16, 16, 3, padding=1, groups=16), Conv2d(16, 16, 3, padding=1, padding_mode="reflect")
+    for layer in (grouped, reflecting, Conv2d(16, 16, 3, padding="same")):
+        assert "Winograd" not in type(layer(x).grad_fn).__name__
+        assert torch.equal(layer(x), torch.nn.Conv2d._conv_forward(layer, x, layer.weight, layer.bias))
+
+
+def test_a_program_that_is_exported_knows_torchs_convolutions_alone() -> None:
+    program = torch.export.export(Conv2d(16, 16, 3, padding=1).eval(), (torch.zeros(2, 16, 16, 16),))
+    called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert any("conv2d" in name or "convolution" in name for name in called)
+    assert len(called) == 1
+
+
+@needs_native
+def test_under_autocast_the_precision_is_the_one_that_was_asked_for() -> None:
+    """Torch's own convolution rounds to bfloat16; ours would not. Outside the block it is ours again."""
+    x, kernel = tensors(3, (4, 16, 16, 16), (16, 16, 3, 3), dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = convolve(x, kernel, None, (1, 1), (1, 1))
+        expected = F.conv2d(x, kernel, None, 1, 1)
+    assert out.dtype == expected.dtype == torch.bfloat16
+    assert torch.equal(out, expected)
+    assert "Winograd" in type(convolve(x, kernel, None, (1, 1), (1, 1)).grad_fn).__name__

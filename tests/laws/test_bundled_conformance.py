@@ -9,14 +9,17 @@ from nastk.core.catalogue import Entry
 from nastk.core.laws.check import check
 
 BUNDLED = [entry for entry in registry().entries() if entry.source.distribution == "nastk"]
-FROM_DISK = {"cifar10", "cifar100", "fashion-mnist", "latency-table", "spikenas-bench", "nas-bench-macro"}
+FROM_DISK = {
+    *("cifar10", "cifar100", "fashion-mnist", "nmnist", "cifar10-dvs", "dvs128-gesture"),
+    *("latency-table", "spikenas-bench", "nas-bench-macro"),
+}
 """Plug-ins whose files are not bundled: without them no law of theirs can be tried."""
 ON_A_CLUSTER = {"slurm"}
 """Executors that need one, as their own tests do not."""
 
 
-SLOW = {"processes", *ON_A_CLUSTER}
-"""Executors whose every law starts processes anew."""
+SLOW = {"processes", *ON_A_CLUSTER, "onnx", "torch-export"}
+"""Executors whose every law starts processes anew; exporters that have torch record the network for every file."""
 ENTRIES = [
     pytest.param(entry, id=f"{entry.kind}-{entry.name}", marks=pytest.mark.slow if entry.name in SLOW else ())
     for entry in BUNDLED

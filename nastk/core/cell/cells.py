@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nastk.core.cell.attended import SEARCHED as SEARCHED_ATTENTION
+from nastk.core.cell.attended import EdgeAttention, attention_of, searched_attention
 from nastk.core.cell.graph import NONE, Cell, Genotype
 from nastk.core.cell.layout import SEARCHED, best_path, fixed_path, one_hot_path
 from nastk.core.cell.space import Choice, Decision, Relaxable
@@ -20,12 +22,16 @@ from nastk.core.types import Kind, Pairs, Scalar
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 LAYERS = "layers"
+LATER = {"encoder": "direct", "batch_norm": "bn", "input_attention": "none"}
+"""Parts that genotypes did not have at first, and their defaults: a part at its default is left out, so digests stay."""
 REMEMBERED = 16_384
 """Cells, and combinations of parts, that a space keeps at hand: all cells of a space of the size of tables."""
 
 
 def _option(name: str, value: Any) -> Pairs:
     """One option of a part as the pairs it puts into the genotype."""
+    if LATER.get(name) == getattr(value, "name", value):
+        return ()
     if hasattr(value, "flat"):
         return ((name, value.name), *((f"{name}.{key}", v) for key, v in sorted(value.flat().items())))
     return ((name, value),)
@@ -55,16 +61,20 @@ def part_decisions(model: ModelConfig, layers: Sequence[str] = (), **fixed: Scal
     A part with one option is fixed. ``layers`` are the paths to choose from; by default the fixed path of each
     number of cells.
     """
-    found = {
+    found: dict[str, Sequence[Any]] = {
         "neuron": model.neuron.values,
         "attention": model.attention.values,
         "attention_location": model.attention_location.values,
         "time_steps": model.time_steps.values,
         "channels": model.channels.values,
         LAYERS: tuple(layers) or tuple(fixed_path(n) for n in model.cells.values),
+        **{name: getattr(model, name).values for name in LATER},
         **{name: (value,) for name, value in fixed.items()},
     }
-    return tuple(Decision(name, tuple(_option(name, value) for value in values)) for name, values in found.items())
+    options = {name: tuple(_option(name, value) for value in values) for name, values in found.items()}
+    if SEARCHED_ATTENTION in model.attention_location.values:
+        options["attention"] = (searched_attention(model),)
+    return tuple(Decision(name, chosen) for name, chosen in options.items() if chosen != ((),))
 
 
 class CellSpace(Relaxable):
@@ -74,11 +84,19 @@ class CellSpace(Relaxable):
         self.name = name
         self.wirings = dict(sorted(wirings.items()))
         self.parts = tuple(parts)
-        self._cell_decisions = {cell: wiring.decisions(cell) for cell, wiring in self.wirings.items()}
+        self.attention = EdgeAttention.of(parts)
+        self._cell_decisions = {cell: self._decisions_of(cell, wiring) for cell, wiring in self.wirings.items()}
+        self._wired = {cell: len(wiring.decisions(cell)) for cell, wiring in self.wirings.items()}
         self.decisions = (*(d for found in self._cell_decisions.values() for d in found), *self.parts)
         self._cells: dict[tuple[str, Choice], Cell] = {}
         self._pairs: dict[Choice, Pairs] = {}
         self._numbers: dict[Pairs, Choice] = {}
+
+    def _decisions_of(self, name: str, wiring: Wiring) -> tuple[Decision, ...]:
+        """Those of the wiring, and the attention of each edge where the edges choose."""
+        found = wiring.decisions(name)
+        edges = wiring.decode([0] * len(found)).edges
+        return (*found, *self.attention.decisions(name, len(edges)))
 
     def decode(self, choice: Sequence[int]) -> Genotype:
         cells: dict[str, Cell] = {}
@@ -93,7 +111,7 @@ class CellSpace(Relaxable):
         """The cell of a choice; remembered, as its hash is too."""
         found = self._cells.get((name, choice))
         if found is None:
-            found = wiring.decode(choice)
+            found = self.attention.decode(wiring.decode(choice[: self._wired[name]]), choice[self._wired[name] :])
             _remember(self._cells, (name, choice), found)
         return found
 
@@ -115,7 +133,7 @@ class CellSpace(Relaxable):
         choice: list[int] = []
         for name, wiring in self.wirings.items():
             try:
-                choice += wiring.encode(cells[name])
+                choice += (*wiring.encode(cells[name]), *self.attention.encode(cells[name]))
             except NotInSpace as error:
                 raise NotInSpace(f"The genotype is not in {self.name!r}: cell {name!r}: {error}.") from None
         return (*choice, *self._part_numbers(genotype.parts))
@@ -135,7 +153,7 @@ class CellSpace(Relaxable):
     def _part_number(self, decision: Decision, pairs: Pairs) -> int:
         mine = tuple((k, v) for k, v in pairs if k.partition(".")[0] == decision.name)
         if mine not in decision.options:
-            wanted = " or ".join(_spell(option) for option in decision.options[:4])
+            wanted = " or ".join(_spell(option) or "no " + decision.name for option in decision.options[:4])
             more = f" or {len(decision.options) - 4} more" if len(decision.options) > 4 else ""
             has = _spell(mine) or "no " + decision.name
             raise NotInSpace(f"The genotype is not in {self.name!r}: it has {has}, the space {wanted}{more}.")
@@ -157,17 +175,22 @@ class CellSpace(Relaxable):
         parts = dict(pair for part in self.parts for pair in part.options[0])
         if self.searches_layers:
             parts[LAYERS] = SEARCHED * len(str(parts[LAYERS]))
-        return Genotype(self.name, {name: wiring.full for name, wiring in self.wirings.items()}, parts)
+        return Genotype(self.name, {name: self.attention.full(wiring.full) for name, wiring in self.wirings.items()}, parts)
 
     def derive(self, weights: Mapping[str, NDArray[Any]]) -> Genotype:
-        cells = {name: wiring.derive(np.asarray(weights[name])) for name, wiring in self.wirings.items()}
+        cells = {name: self._derived(name, wiring, weights) for name, wiring in self.wirings.items()}
         parts = dict(pair for part in self.parts for pair in part.options[0])
         if self.searches_layers:
             parts[LAYERS] = best_path(np.asarray(weights[LAYERS]))
         return Genotype(self.name, cells, parts)
 
+    def _derived(self, name: str, wiring: Wiring, weights: Mapping[str, NDArray[Any]]) -> Cell:
+        return self.attention.derive(wiring.derive(np.asarray(weights[name])), wiring.full, weights.get(attention_of(name)))
+
     def one_hot(self, genotype: Genotype) -> Mapping[str, NDArray[Any]]:
         hot = {name: wiring.one_hot(genotype.cell(name)) for name, wiring in self.wirings.items()}
+        for name, wiring in self.wirings.items():
+            hot |= self.attention.one_hot(name, genotype.cell(name), wiring.full)
         if self.searches_layers:
             hot[LAYERS] = one_hot_path(str(genotype.part(LAYERS)))
         return hot

@@ -18,9 +18,9 @@ def distance(first: Genotype, second: Genotype, weights: Mapping[str, float] | N
     """The mean over the cells of the two genotypes, in [0, 1]; a cell that only one of them has counts 1.
 
     Cells are matched by name, and a cell is the set of its edges' operations: where an edge lies does not count, nor do
-    parts. So 0 means the same sets, not the same network. ``weights`` in (0, 1] say how much each operation counts; 1
-    unless given. Symmetric; with the same names of cells also a pseudo-metric. Raises :class:`NastkError` for a weight
-    out of range.
+    parts and attentions. So 0 means the same sets, not the same network. ``weights`` in (0, 1] say how much each
+    operation counts; 1 unless given. Symmetric; with the same names of cells also a pseudo-metric. Raises
+    :class:`NastkError` for a weight out of range.
     """
     found = distances(first, second, weights)
     return sum(found.values()) / len(found) if found else 0.0

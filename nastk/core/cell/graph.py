@@ -30,12 +30,14 @@ _JSON = json.JSONEncoder(sort_keys=True)
 class Edge:
     """``op`` carries the value of node ``src`` to node ``dst``; ``src < dst``, so every cell is acyclic.
 
-    In a relaxed cell ``op`` is a mixture, written with bars: ``"none|skip_connect|conv_3x3"``.
+    In a relaxed cell ``op`` is a mixture, written with bars: ``"none|skip_connect|conv_3x3"``. ``attention`` is the edge's
+    own where every edge chooses one, a mixture in a relaxed cell; else the parts of the genotype say what stands there.
     """
 
     src: int
     dst: int
     op: str
+    attention: str = NONE
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.src < self.dst:
@@ -45,6 +47,20 @@ class Edge:
     def candidates(self) -> tuple[str, ...]:
         """The operations of a mixture; the one operation of a plain edge."""
         return tuple(self.op.split("|"))
+
+    @property
+    def attentions(self) -> tuple[str, ...]:
+        """The attentions of a mixture; the one attention of a plain edge."""
+        return tuple(self.attention.split("|"))
+
+    @property
+    def label(self) -> str:
+        """The operation, and the attention where the edge has one of its own: ``"conv_3x3+se"``."""
+        return self.op if self.attention == NONE else f"{self.op}+{self.attention}"
+
+    def to_list(self) -> list[Any]:
+        """``[src, dst, op]``, and the attention where the edge has one of its own."""
+        return [self.src, self.dst, self.op] if self.attention == NONE else [self.src, self.dst, self.op, self.attention]
 
 
 def _sorted_edges(edges: Iterable[Edge]) -> tuple[Edge, ...]:
@@ -126,9 +142,9 @@ def canonical(cell: Cell) -> Cell:
 
 
 def _canonical_dict(cell: Cell) -> dict[str, Any]:
-    edges = [(edge.src, edge.dst, edge.op) for edge in cell.edges if edge.op != NONE]
+    edges = [edge.to_list() for edge in cell.edges if edge.op != NONE]
     sources: dict[int, list[int]] = {}
-    for src, dst, _ in edges:
+    for src, dst, *_ in edges:
         sources.setdefault(dst, []).append(src)
     alive, found = {*range(cell.inputs)}, [*cell.outputs]
     while found:
@@ -137,7 +153,7 @@ def _canonical_dict(cell: Cell) -> dict[str, Any]:
             alive.add(node)
             found += sources.get(node, ())
     rename = {old: new for new, old in enumerate(sorted(alive))}
-    kept = [[rename[src], rename[dst], op] for src, dst, op in edges if dst in alive]
+    kept = [[rename[src], rename[dst], *what] for src, dst, *what in edges if dst in alive]
     return {"inputs": cell.inputs, "edges": kept, "outputs": [rename[node] for node in cell.outputs]}
 
 
@@ -238,11 +254,11 @@ def _checked_parts(parts: Any) -> dict[str, Scalar]:
 
 
 def _cell_to_dict(cell: Cell) -> dict[str, Any]:
-    return {"inputs": cell.inputs, "edges": [[e.src, e.dst, e.op] for e in cell.edges], "outputs": list(cell.outputs)}
+    return {"inputs": cell.inputs, "edges": [edge.to_list() for edge in cell.edges], "outputs": list(cell.outputs)}
 
 
 def _cell_from_dict(document: Any) -> Cell:
-    edges = [Edge(_integer(src), _integer(dst), _text(op)) for src, dst, op in document["edges"]]
+    edges = [Edge(_integer(src), _integer(dst), *map(_text, what)) for src, dst, *what in document["edges"]]
     cell = Cell(_integer(document["inputs"]), edges, tuple(_integer(node) for node in document["outputs"]))
     if cell.nodes > MOST_NODES:
         raise SchemaError(f"A cell has at most {MOST_NODES} nodes, this one {cell.nodes}.")

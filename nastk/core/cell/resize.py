@@ -7,10 +7,11 @@ from typing import Any
 
 from attrs import evolve
 
-from nastk.core.cell.cells import LAYERS, part_decisions
+from nastk.core.cell.attended import attention_parts
+from nastk.core.cell.cells import LATER, LAYERS, part_decisions
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import fixed_path
-from nastk.core.config import AttentionPart, NeuronPart, unstructure
+from nastk.core.config import NeuronPart, unstructure
 from nastk.core.errors import SchemaError
 from nastk.core.settings import ModelConfig
 from nastk.core.types import Scalar
@@ -23,13 +24,17 @@ def settings_of(genotype: Genotype) -> dict[str, Any]:
     """
     try:
         neuron = NeuronPart.from_flat(str(genotype.part("neuron")), genotype.section("neuron"))
-        attention = AttentionPart.from_flat(str(genotype.part("attention")), genotype.section("attention"))
+        attention = attention_parts(genotype)
         model = {name: genotype.part(name) for name in ("attention_location", "time_steps", "channels")}
+        model |= {name: genotype.part(name, usual) for name, usual in LATER.items()}
+        first = attention_parts(genotype.with_parts(input_attention=model["input_attention"]), "input_attention")
         cells = len(str(genotype.part(LAYERS)))
     except KeyError as error:
         raise SchemaError(f"The genotype {genotype.digest} has no part {error}.") from error
-    parts = {"neuron": unstructure(neuron), "attention": unstructure(attention)}
-    return {"space": genotype.space, "model": {**parts, "cells": cells, **model}, "proxy": {"cells": 0}}
+    options = [unstructure(part) for part in attention]
+    parts = {"neuron": unstructure(neuron), "attention": options[0] if len(options) == 1 else {"choices": options}}
+    parts["input_attention"] = unstructure(first[0])
+    return {"space": genotype.space, "model": {**model, **parts, "cells": cells}, "proxy": {"cells": 0}}
 
 
 def resized(genotype: Genotype, model: ModelConfig) -> Genotype:
@@ -44,7 +49,7 @@ def resized(genotype: Genotype, model: ModelConfig) -> Genotype:
         parts[LAYERS] = genotype.part(LAYERS)
     elif all(name.isdigit() for name, _ in genotype.cells):
         genotype = tiled(genotype, len(str(parts[LAYERS])))
-    sections = {decision.name for decision in part_decisions(model)}
+    sections = {decision.name for decision in part_decisions(model)} | set(LATER)
     kept = {name: value for name, value in genotype.parts if name.partition(".")[0] not in sections}
     return evolve(genotype, parts={**kept, **parts})
 

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
+from nastk.core.cell.attended import SEARCHED, attention_parts
 from nastk.core.cell.graph import NONE, Algebra, Cell, Edge, Genotype, fold
 from nastk.core.cell.layout import Feed, LayerPlan
 from nastk.core.cell.relax import Mixed, rows
 from nastk.core.config import AttentionPart, NeuronPart, OperationPart
-from nastk.core.errors import ConfigError
+from nastk.core.errors import ConfigError, SchemaError
+from nastk.core.model.batch_norm import PLAIN as BN
 from nastk.core.model.compute import PLAIN, Compute, recomputed
 from nastk.core.model.distributed import drawn, dropout
 from nastk.core.model.operation import Operation, Site, fire, over_time
@@ -28,35 +30,52 @@ class Material:
     """What a whole network is built from, read from its genotype; what comes after ``norm`` belongs to the build."""
 
     neuron: NeuronPart
-    attention: AttentionPart
+    attentions: tuple[AttentionPart, ...]
+    """The one of the run, or all that the edges choose from."""
     location: str
     membrane: str
     norm: str
     affine: bool
     relaxation: RelaxationConfig = EXACT
     compute: Compute = PLAIN
+    batch_norm: str = BN
+    input_attention: AttentionPart = field(factory=lambda: AttentionPart.named(NONE))
 
     @staticmethod
     def of(genotype: Genotype, affine: bool, relaxation: RelaxationConfig = EXACT, compute: Compute = PLAIN) -> Material:
         """The material named by a genotype's parts."""
 
-        def part(cls: Any, name: str) -> Any:
-            return cls.from_flat(str(genotype.part(name)), genotype.section(name))
+        def part(cls: Any, name: str, usual: str | None = None) -> Any:
+            return cls.from_flat(str(genotype.part(name, usual)), genotype.section(name))
 
         return Material(
             part(NeuronPart, "neuron"),
-            part(AttentionPart, "attention"),
+            attention_parts(genotype),
             str(genotype.part("attention_location")),
             str(genotype.part("membrane")),
             str(genotype.part("norm")),
             affine,
             relaxation,
             compute,
+            str(genotype.part("batch_norm", BN)),
+            part(AttentionPart, "input_attention", NONE),
         )
 
     def site(self, shape: Shape, stride: int = 1) -> Site:
         """A place in the network."""
-        return Site(shape, stride, self.affine, self.neuron, self.attention)
+        return Site(shape, stride, self.affine, self.neuron, self.attentions[0], self.batch_norm)
+
+    def edge_attentions(self, edge: Edge) -> dict[str, AttentionPart]:
+        """What stands behind an edge: nothing, the run's attention, or the edge's own. Raises :class:`SchemaError`."""
+        if edge.op == NONE or self.location not in ("after_every", "both", SEARCHED):
+            return {}
+        if self.location != SEARCHED:
+            return {self.attentions[0].name: self.attentions[0]}
+        known = {part.name: part for part in self.attentions}
+        if strangers := sorted(set(edge.attentions) - known.keys()):
+            where = f"The edge {edge.src}->{edge.dst} has the attention {', '.join(strangers)}"
+            raise SchemaError(f"{where}, which is not among those that its genotype names: {', '.join(known)}.")
+        return {name: known[name] for name in edge.attentions}
 
 
 class Faces:
@@ -103,9 +122,9 @@ class Preprocess(nn.Module):
         c_in, c_out = feed.channels, site.shape.C
         self.project: nn.Module
         if feed.stride == 1:
-            self.project = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out, affine=site.affine))
+            self.project = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), site.make_norm())
         else:
-            self.project = FactorizedReduce(c_in, c_out, site.affine)
+            self.project = FactorizedReduce(c_in, c_out, site.make_norm())
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         if self.first:
@@ -114,7 +133,7 @@ class Preprocess(nn.Module):
 
 
 class EdgeModule(nn.Module):
-    """The candidates of one edge, and the attention through which their mixture goes."""
+    """The candidates of one edge, and the attention through which their mixture goes, or several to choose from."""
 
     def __init__(self, edge: Edge, site: Site, material: Material) -> None:
         super().__init__()
@@ -123,9 +142,16 @@ class EdgeModule(nn.Module):
         self.fires = nn.ModuleDict()
         if material.membrane == "op":
             self.fires.update({op: site.make_neuron() for op in names if self.operation(op).reads is Face.ACTIVATION})
-        self.attention: nn.Module | None = None
-        if material.location in ("after_every", "both") and edge.op != NONE:
-            self.attention = site.make_attention(site.out)
+        parts = material.edge_attentions(edge)
+        self.attentions = nn.ModuleDict({name: part.build(site.out) for name, part in parts.items()})
+        self.chooses = material.location == SEARCHED
+
+    def attend(self, edge: Edge, x_TBCHW: Tensor) -> Tensor:
+        """Through the attention of an edge, which is the edge's own where edges choose."""
+        for name, module in self.attentions.items():
+            if not self.chooses or name == edge.attention:
+                x_TBCHW = module(x_TBCHW)
+        return x_TBCHW
 
     def operation(self, op: str) -> Operation:
         """The module of one candidate."""
@@ -172,7 +198,7 @@ class CellModule(nn.Module):
         firing = {"node": cell.inner, "pre": range(cell.nodes), "op": range(0)}[material.membrane]
         self.nodes = nn.ModuleDict({str(node): material.site(inner).make_neuron() for node in firing})
         normed = cell.inner if material.norm == "node" else range(0)
-        self.norms = nn.ModuleDict({str(node): nn.BatchNorm2d(inner.C, affine=material.affine) for node in normed})
+        self.norms = nn.ModuleDict({str(node): material.site(inner).make_norm() for node in normed})
         self.attention: nn.Module | None = None
         if material.location in ("end", "both"):
             self.attention = material.site(inner).make_attention(inner._replace(C=inner.C * len(cell.outputs)))
@@ -199,32 +225,41 @@ class CellModule(nn.Module):
             out = dropout(out, self.skip_dropout)
         return out
 
-    def forward(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None = None, edges_E: Tensor | None = None) -> Tensor:
-        """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``."""
-        return self._kept(self._from_inputs, inputs, mixing_EO, edges_E)
+    def forward(self, inputs: Sequence[Tensor], *mixing: Tensor | None) -> Tensor:
+        """``inputs`` are the outputs of earlier layers, ``(T, B, C, H, W)``; gives ``(T, B, outputs * C, H', W')``.
 
-    def run(self, ready: Sequence[Tensor], mixing_EO: Tensor | None = None, edges_E: Tensor | None = None) -> Tensor:
+        ``mixing`` is what :func:`mixing_of` gives: the weights of operations, of whole edges and of attentions.
+        """
+        return self._kept(self._from_inputs, inputs, *mixing)
+
+    def run(self, ready: Sequence[Tensor], *mixing: Tensor | None) -> Tensor:
         """:meth:`forward` behind the preprocessing: inputs of the cell's own width and scale."""
-        return self._kept(self._from_ready, ready, mixing_EO, edges_E)
+        return self._kept(self._from_ready, ready, *mixing)
 
     def _kept(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
         """With or without its inner activations, as :class:`Compute` says."""
         wanted = self.compute.recompute and self.training and torch.is_grad_enabled()
         return recomputed(self, function, *args) if wanted else function(*args)
 
-    def _from_inputs(self, inputs: Sequence[Tensor], mixing_EO: Tensor | None, edges_E: Tensor | None) -> Tensor:
-        return self._from_ready([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], mixing_EO, edges_E)
+    def _from_inputs(self, inputs: Sequence[Tensor], *mixing: Tensor | None) -> Tensor:
+        return self._from_ready([feed(x) for feed, x in zip(self.feeds, inputs, strict=True)], *mixing)
 
-    def _from_ready(self, ready: Sequence[Tensor], mixing_EO: Tensor | None, edges_E: Tensor | None) -> Tensor:
+    def _from_ready(
+        self,
+        ready: Sequence[Tensor],
+        mixing_EO: Tensor | None = None,
+        edges_E: Tensor | None = None,
+        attention_EA: Tensor | None = None,
+    ) -> Tensor:
         start = [self.faces(i, x) if self.membrane == "pre" else Faces(x) for i, x in enumerate(ready)]
         tensors = _Tensors(self, ready[0])
         if mixing_EO is None:
             out = fold(self.cell, tensors, start).value
         elif self.relaxation.name != "exact" or (self.training and self.scheduled):
             self._schedule = self._schedule or Schedule(self)
-            out = self._schedule.run(start, mixing_EO, edges_E, tensors)
+            out = self._schedule.run(start, tensors, mixing_EO, edges_E, attention_EA)
         else:
-            out = fold(self.cell, Mixed(tensors, rows(self.cell, list(mixing_EO))), start).value
+            out = fold(self.cell, Mixed(tensors, *(rows(self.cell, w) for w in (mixing_EO, attention_EA))), start).value
         return out if self.attention is None else self.attention(out)
 
 
@@ -250,11 +285,8 @@ class _Tensors(Algebra[Faces]):
         return Faces(total)
 
     def arrive(self, edge: Edge, value: Faces) -> Faces:
-        attention = self.module.edge(edge).attention
-        if attention is None:
-            return value
-        out = attention(value.value)
-        return Faces(out)
+        holder = self.module.edge(edge)
+        return Faces(holder.attend(edge, value.value)) if holder.attentions else value
 
     def join(self, node: int, arrivals: Sequence[Faces]) -> Faces:
         if not arrivals:

@@ -11,6 +11,7 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor, nn
 
+from nastk.core.cell.attended import attention_of
 from nastk.core.cell.graph import NONE, Algebra, Edge, Genotype
 from nastk.core.cell.layout import LayerPlan, plan
 from nastk.core.cell.relax import Mixed, rows
@@ -97,7 +98,9 @@ class Additive(Expected):
         for layer in plan(genotype, sample._replace(T=int(genotype.part("time_steps")))):
             cell = genotype.cell(layer.cell)
             plain = _Costs(type(self).measure, material, layer, cell.inputs)
-            costs: Algebra[Cost] = plain if weights is None else Mixed(plain, rows(cell, list(weights[layer.cell])))
+            costs: Algebra[Cost] = plain
+            if weights is not None:
+                costs = Mixed(plain, rows(cell, weights[layer.cell]), rows(cell, weights.get(attention_of(layer.cell))))
             for edge in cell.edges:  # a cost is a sum over edges, whatever flows between them
                 total = total + costs.arrive(edge, costs.apply(edge, Cost(0.0, 0.0))).value
         return total
@@ -119,13 +122,13 @@ class Cost(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _edge_costs(measure: Measure, op: str, site: Site, material: Material) -> tuple[float, float]:
+def _edge_costs(measure: Measure, op: str, attention: str, site: Site, material: Material) -> tuple[float, float]:
     """The cost of one operation (with the neuron behind it), and of the attention, at one place."""
     with torch.device("meta"):
-        module = EdgeModule(Edge(0, 1, op), site, material)
+        module = EdgeModule(Edge(0, 1, op, attention), site, material)
     shape, out = (site.shape.T, 1, *site.shape[1:]), (site.out.T, 1, *site.out[1:])
     operations = measure(module.ops[op], shape) + sum(measure(neuron, out) for neuron in module.fires.values())
-    return operations, 0.0 if module.attention is None else measure(module.attention, out)
+    return operations, sum(measure(gate, out) for gate in module.attentions.values())
 
 
 class _Costs(Algebra[Cost]):
@@ -136,13 +139,13 @@ class _Costs(Algebra[Cost]):
 
     def _measured(self, edge: Edge) -> tuple[float, float]:
         site = edge_site(edge, self.inputs, self.layer, self.material)
-        return _edge_costs(self.measure, edge.op, site, self.material)
+        return _edge_costs(self.measure, edge.op, edge.attention, site, self.material)
 
     def apply(self, edge: Edge, value: Cost) -> Cost:
         del value
         if edge.op == NONE:
             return Cost(0.0, 0.0)
-        return Cost(sum(self._measured(evolve(edge, op=op))[0] for op in edge.candidates), 1.0)
+        return Cost(sum(self._measured(evolve(edge, op=op, attention=edge.attentions[0]))[0] for op in edge.candidates), 1.0)
 
     def mix(self, edge: Edge, weighted: Sequence[tuple[Any, Cost]]) -> Cost:
         del edge

@@ -9,32 +9,13 @@ from torch import Tensor, nn
 
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import SEARCHED, plan
-from nastk.core.errors import ShapeError
 from nastk.core.model.cellnet import CellModule, Material
 from nastk.core.model.compute import PLAIN, Compute
-from nastk.core.model.operation import fire, over_time
-from nastk.core.model.relaxation import EXACT, RelaxationConfig, edges_of
+from nastk.core.model.encoder import Encoder
+from nastk.core.model.operation import over_time
+from nastk.core.model.relaxation import EXACT, RelaxationConfig, mixing_of
 from nastk.core.model.trellis import Logits, Mixing, Trellis
 from nastk.core.types import Shape
-
-
-class Encoder(nn.Module):
-    """Direct coding: convolution 3x3 and norm run once on a static image, and their current is fed at every step."""
-
-    def __init__(self, shape: Shape, channels: int, material: Material) -> None:
-        super().__init__()
-        self.time_steps = shape.T
-        self.stem = nn.Sequential(nn.Conv2d(shape.C, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        site = material.site(shape._replace(C=channels))
-        self.neuron = None if material.membrane == "pre" else site.make_neuron()
-
-    def forward(self, x_TBCHW: Tensor) -> Tensor:
-        if x_TBCHW.shape[0] not in (1, self.time_steps):
-            raise ShapeError(f"The network has T = {self.time_steps}, the samples have {x_TBCHW.shape[0]} time steps.")
-        current_NCHW = self.stem(x_TBCHW.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
-        current = torch.unflatten(current_NCHW, 0, x_TBCHW.shape[:2])
-        current = current.expand(self.time_steps, *current.shape[1:])
-        return current if self.neuron is None else fire(self.neuron, current)
 
 
 class Auxiliary(nn.Module):
@@ -74,8 +55,7 @@ class Chain(nn.Module):
     def forward(self, x_TBCHW: Tensor, mixing: Mixing | None) -> Logits:
         outputs = [x_TBCHW, x_TBCHW]
         for planned, cell in zip(self.plan, self.cells, strict=True):
-            weights, edges = (None, None) if mixing is None else (mixing[planned.cell], mixing.get(edges_of(planned.cell)))
-            outputs.append(cell(outputs[-len(planned.feeds) :], weights, edges))
+            outputs.append(cell(outputs[-len(planned.feeds) :], *mixing_of(mixing, planned.cell)))
         side = None
         if self.auxiliary is not None and self.training:
             side = over_time(self.auxiliary, outputs[2 + self.auxiliary_at])
@@ -87,9 +67,9 @@ class Network(nn.Module):
 
     ``sample`` is the shape of the data's samples, ``affine`` gives batch norms a scale and shift, ``auxiliary`` adds
     DARTS's auxiliary head. With the full genotype of a space this is the supernet, and ``mixing`` its weights: cell
-    name to ``(E, O)``, ``"layers"`` to ``(L - 1, scales, 2)`` where the path is searched, and ``"NAME.edges"`` to ``(E,)``
-    where edges have weights of their own. ``relaxation`` says how its mixtures are computed, ``compute`` in which precision
-    and with how much memory.
+    name to ``(E, O)``, ``"layers"`` to ``(L - 1, scales, 2)`` where the path is searched, ``"NAME.edges"`` to ``(E,)``
+    where edges have weights of their own, and ``"NAME.attention"`` to ``(E, A)`` where they choose one. ``relaxation``
+    says how its mixtures are computed, ``compute`` in which precision and with how much memory.
     """
 
     def __init__(
@@ -108,7 +88,8 @@ class Network(nn.Module):
         shape = sample._replace(T=int(genotype.part("time_steps")))
         material = Material.of(genotype, affine, relaxation, compute)
         channels = int(genotype.part("channels")) * int(genotype.part("stem"))
-        self.encoder = Encoder(shape, channels, material)
+        coding = str(genotype.part("encoder", "direct"))
+        self.encoder = Encoder(sample, shape.T, channels, material, coding)
         self.body: Chain | Trellis
         if SEARCHED in str(genotype.part("layers")):
             self.body = Trellis(genotype, shape, material, channels, classes)

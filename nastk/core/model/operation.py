@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from nastk.core.config import AttentionPart, NeuronPart
 from nastk.core.model.attention import Attention
-from nastk.core.model.neuron import Neuron
+from nastk.core.model.batch_norm import PLAIN, batch_norm
+from nastk.core.model.neuron import Neuron, build_neuron
 from nastk.core.types import Face, Shape
 
 
@@ -27,6 +28,8 @@ class Site:
     """Whether batch norms have a scale and a shift: not in a supernet, where they would blur the mixing weights."""
     neuron: NeuronPart
     attention: AttentionPart
+    batch_norm: str = PLAIN
+    """Which batch norm the run uses: ``model.batch_norm``."""
 
     @property
     def out(self) -> Shape:
@@ -35,8 +38,13 @@ class Site:
 
     def make_neuron(self, **settings: Any) -> Neuron[Any]:
         """A new layer of the run's neuron, with some settings replaced (``surrogate={"name": "dhs"}``)."""
-        built: Neuron[Any] = self.neuron.replaced(**settings).build()
-        return built
+        return build_neuron(self.neuron.replaced(**settings), self.shape.T)
+
+    def make_norm(self, channels: int | None = None, *, affine: bool | None = None) -> nn.BatchNorm2d:
+        """A new layer of the run's batch norm, for ``(T * B, channels, H, W)``; as many channels as the input has."""
+        v_th = getattr(self.neuron.config, "v_th", None)
+        width, scaled = self.shape.C if channels is None else channels, self.affine if affine is None else affine
+        return batch_norm(self.batch_norm, width, self.shape.T, scaled, v_th)
 
     def make_attention(self, shape: Shape) -> Attention:
         """A new module of the run's attention for activations of this shape."""

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from attrs import field, frozen
 from attrs.validators import ge, gt
+
+from nastk.core.cell.attended import attention_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @frozen(kw_only=True)
@@ -42,6 +50,11 @@ class RelaxationConfig:
 EXACT = RelaxationConfig()
 EDGES = "edges"
 """In the mixing weights: ``"normal.edges"`` holds the weights ``(E,)`` of the edges of the cell ``"normal"``."""
+
+
+def mixing_of(mixing: Mapping[str, Tensor] | None, cell: str) -> tuple[Tensor | None, ...]:
+    """A cell's share of the mixing weights: of its operations, its whole edges, its attentions; None where there are none."""
+    return () if mixing is None else (mixing[cell], mixing.get(edges_of(cell)), mixing.get(attention_of(cell)))
 
 
 def edges_of(cell: str) -> str:

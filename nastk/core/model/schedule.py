@@ -22,7 +22,8 @@ import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from nastk.core.cell.graph import NONE, Algebra, Edge
+from nastk.core.cell.graph import NONE, Edge
+from nastk.core.cell.relax import Mixable, attended
 from nastk.core.model.merged import Scaled, merged_kernel, support_of
 from nastk.core.model.norm_mix import norm_mix
 from nastk.core.model.norm_mix_kernels import Term, moments
@@ -33,6 +34,8 @@ from nastk.core.types import Face
 
 if TYPE_CHECKING:
     from nastk.core.model.cellnet import CellModule, Faces
+
+    Through = Callable[[int, Faces], Faces]
 
 
 @frozen
@@ -155,18 +158,25 @@ class Schedule:
             candidates, recipes, faces = zip(*found, strict=True)
             self.together[source].append(Together(faces[0], candidates, recipes))
 
-    def run(self, start: Sequence[Faces], mixing_EO: Tensor, edges_E: Tensor | None, algebra: Algebra[Faces]) -> Tensor:
+    def run(
+        self, start: Sequence[Faces], algebra: Mixable[Faces], mixing_EO: Tensor, edges_E: Tensor | None, choice_EA: Tensor | None
+    ) -> Tensor:
         """The cell's output, ``(T, B, outputs * C, H, W)``; with the exact relaxation it is the fold's.
 
-        ``algebra`` is the one of the fold: attention, sums and neurons are its own. ``edges_E`` weighs whole edges.
+        ``algebra`` is the one of the fold: attention, sums and neurons are its own. ``edges_E`` weighs whole edges,
+        ``choice_EA`` the attentions of each, where the edges choose.
         """
+
+        def through(i: int, value: Faces) -> Faces:
+            return attended(algebra, self.cell.cell.edges[i], None if choice_EA is None else choice_EA[i], value)
+
         nodes = list(start)
         arrived: dict[int, list[Tensor]] = defaultdict(list)
         chosen = self._chosen(mixing_EO)
         for node in range(self.cell.cell.nodes):
             if node >= len(start):
                 arrivals = [
-                    self._arriving(i, edge, arrived[i], nodes, edges_E, algebra)
+                    self._arriving(i, edge, arrived[i], nodes, edges_E, through)
                     for i, edge in enumerate(self.cell.cell.edges)
                     if edge.dst == node and (i in arrived or self.relaxation.partial > 1)
                 ]
@@ -180,11 +190,11 @@ class Schedule:
         return (mixing_EO != 0).tolist() if self.relaxation.paths else None
 
     def _arriving(
-        self, i: int, edge: Edge, parts: list[Tensor], nodes: Sequence[Faces], edges_E: Tensor | None, algebra: Algebra[Faces]
+        self, i: int, edge: Edge, parts: list[Tensor], nodes: Sequence[Faces], edges_E: Tensor | None, through: Through
     ) -> Faces:
         """What arrives on an edge: the sum of its candidates through its attention, and the channels that passed by."""
         make = type(nodes[0])
-        value = algebra.arrive(edge, make(_sum(parts))).value if parts else None
+        value = through(i, make(_sum(parts))).value if parts else None
         if self.relaxation.partial > 1:
             value = passed_by(value, nodes[edge.src].face(Face.VALUE), self.cell.inner_shape, self.relaxation.partial)
         assert value is not None

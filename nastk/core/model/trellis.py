@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import DOWN, KEEP, SCALES, Feed, LayerPlan, cell_of_layer, halved
 from nastk.core.model.cellnet import CellModule, Material, Preprocess
-from nastk.core.model.relaxation import edges_of
+from nastk.core.model.relaxation import mixing_of
 from nastk.core.types import Shape
 
 Mixing = Mapping[str, Tensor]
@@ -104,7 +104,7 @@ class Trellis(nn.Module):
                     continue
                 ready = self._ready(layer, scale, move, before, last[scale], came[scale])
                 name = cell_of_layer(self._genotype, layer, move == DOWN)
-                out = self.cells[f"{layer}_{scale}_{move}"].run(ready, mixing[name], mixing.get(edges_of(name)))  # type: ignore[operator]
+                out = self.cells[f"{layer}_{scale}_{move}"].run(ready, *mixing_of(mixing, name))  # type: ignore[operator]
                 arrivals.setdefault(scale + move, {})[move] = (mass, out)
             before = last
             came = {state: {move: mass for move, (mass, _) in found.items()} for state, found in arrivals.items()}

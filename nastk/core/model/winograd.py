@@ -29,9 +29,12 @@ def convolve(x_NCHW: Tensor, kernel: Tensor, bias: Tensor | None, stride: Pair, 
     """What ``F.conv2d`` gives for a kernel ``(K, C, k, k)`` and a bias ``(K,)``; channels last where the compiled path is taken.
 
     It is taken on the CPU at stride 1 for kernels 3 and 5 wide that keep the size, where both channel counts are
-    multiples of what a register holds (16 numbers of float32 with AVX-512).
+    multiples of what a register holds (16 numbers of float32 with AVX-512), and not under autocast.
     """
-    library = _library(x_NCHW, kernel) if _fits(x_NCHW, kernel, stride, padding, dilation) else None
+    # A program that is exported has no such kernels, and knows no size of a batch to choose by.
+    exported = torch.compiler.is_compiling()
+    fits = not exported and _fits(x_NCHW, kernel, stride, padding, dilation)
+    library = _library(x_NCHW, kernel) if fits else None
     if library is None:
         return F.conv2d(x_NCHW, kernel, bias, stride, padding, dilation)
     out: Tensor = _Winograd.apply(x_NCHW, kernel, bias, dilation[0], library)  # type: ignore[no-untyped-call]
@@ -48,6 +51,8 @@ def _fits(x_NCHW: Tensor, kernel: Tensor, stride: Pair, padding: Pair, dilation:
 def _library(x_NCHW: Tensor, kernel: Tensor) -> ctypes.CDLL | None:
     """The compiled kernels, where they can work on tensors like these."""
     if x_NCHW.device.type != "cpu" or x_NCHW.dtype not in SUFFIXES or kernel.dtype != x_NCHW.dtype:
+        return None
+    if torch.is_autocast_enabled("cpu"):  # another precision is asked for, and torch's own convolution keeps to it
         return None
     library = build.load("winograd")
     if library is None:

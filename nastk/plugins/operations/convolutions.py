@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from nastk.core import mark
+from nastk.core.model.convolution import Conv2d
 from nastk.core.model.operation import Convolved, Operation, Site, fire, over_time
 from nastk.core.types import Face
 
@@ -15,17 +16,17 @@ AUTOSNN = "Na et al., AutoSNN: Towards Energy-Efficient Spiking Neural Networks,
 SPIKEDHS = "Che et al., Differentiable Hierarchical and Surrogate Gradient Search for Spiking Neural Networks, NeurIPS 2022"
 
 
-def conv(site: Site, kernel: int, *, stride: int | None = None, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
+def conv(site: Site, kernel: int, *, stride: int | None = None, dilation: int = 1, groups: int = 1) -> Conv2d:
     """A bias-free convolution, channels kept, padded so that only the stride changes the size."""
     channels = site.shape.C
     padding = dilation * (kernel - 1) // 2
     step = site.stride if stride is None else stride
-    return nn.Conv2d(channels, channels, kernel, step, padding, dilation, groups, bias=False)
+    return Conv2d(channels, channels, kernel, step, padding, dilation, groups, bias=False)
 
 
 def norm(site: Site) -> nn.BatchNorm2d:
-    """Batch norm over (T, B, H, W)."""
-    return nn.BatchNorm2d(site.shape.C, affine=site.affine)
+    """The run's batch norm."""
+    return site.make_norm()
 
 
 class ConvNorm(Operation):

@@ -28,11 +28,11 @@ class InvertedBottleneck(Operation):
         super().__init__()
         channels, wide = site.shape.C, site.shape.C * self.expansion
         depthwise = nn.Conv2d(wide, wide, self.kernel, site.stride, self.kernel // 2, groups=wide, bias=False)
-        self.widen = nn.Sequential(nn.Conv2d(channels, wide, 1, bias=False), nn.BatchNorm2d(wide, affine=site.affine))
+        self.widen = nn.Sequential(nn.Conv2d(channels, wide, 1, bias=False), site.make_norm(wide))
         self.first = site.make_neuron()
-        self.each = nn.Sequential(depthwise, nn.BatchNorm2d(wide, affine=site.affine))
+        self.each = nn.Sequential(depthwise, site.make_norm(wide))
         self.second = site.make_neuron()
-        self.narrow = nn.Sequential(nn.Conv2d(wide, channels, 1, bias=False), nn.BatchNorm2d(channels, affine=site.affine))
+        self.narrow = nn.Sequential(nn.Conv2d(wide, channels, 1, bias=False), site.make_norm())
         self.shortcut = site.stride == 1
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:

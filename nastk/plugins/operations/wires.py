@@ -37,7 +37,8 @@ class Skip(Operation):
     def __init__(self, site: Site) -> None:
         super().__init__()
         self.identity = site.stride == 1
-        self.reduce: nn.Module = nn.Identity() if self.identity else FactorizedReduce(site.shape.C, site.shape.C, site.affine)
+        channels = site.shape.C
+        self.reduce = nn.Identity() if self.identity else FactorizedReduce(channels, channels, site.make_norm())
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return x_TBCHW if self.identity else over_time(self.reduce, x_TBCHW)
@@ -51,7 +52,7 @@ class Pool(Operation):
     def __init__(self, site: Site) -> None:
         super().__init__()
         self.stride = site.stride
-        self.norm = nn.BatchNorm2d(site.shape.C, affine=False)
+        self.norm = site.make_norm(affine=False)
 
     @abstractmethod
     def pool(self, x_NCHW: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class AttentionOperation(Operation):
         super().__init__()
         self.skip = Skip(site)
         self.attention = site.make_attention(site.out)
-        self.norm = nn.BatchNorm2d(site.shape.C, affine=False)
+        self.norm = site.make_norm(affine=False)
 
     def forward(self, x_TBCHW: Tensor) -> Tensor:
         return over_time(self.norm, self.attention(self.skip(x_TBCHW)))
