@@ -44,7 +44,7 @@ def test_a_study_and_its_resumption(study: Path, tmp_path: Path) -> None:
     assert "1/2 none, seed 0: done" in whole.stderr
     assert "none (baseline)" in whole.stdout
     assert "nothing can be compared" in whole.stdout
-    again = printed("--resume", str(out), "-q")
+    again = printed("--resume", str(out), "--retry-failed", "-q")
     assert again.stderr == ""
     document = json.loads(again.stdout)
     assert [row["label"] for row in document["metrics"][0]["rows"]] == ["none", "eca"]
@@ -62,6 +62,7 @@ def test_refusals(study: Path, tmp_path: Path) -> None:
     assert "no such file" in refused(str(tmp_path / "absent.toml"))
     assert "Name a study" in refused()
     assert "--workers" in refused(str(study), "--workers", "0")
+    assert "with --resume DIR" in refused(str(study), "--retry-failed")
     assert "without --out" in refused("--resume", str(tmp_path), "--out", str(tmp_path / "x"))
     assert "is no study" in refused("--resume", str(tmp_path))
     study.write_text(tomli_w.dumps({**TINY, "metrics": ["test.acuracy"], "seeds": []}))
