@@ -19,6 +19,7 @@ from nastk.core.run.exporter import Exporter, Trained
 from nastk.core.run.store import RunDirectory
 from nastk.core.types import Shape
 from nastk.plugins.exporters.card import SHA256, Card, checksum
+from nastk.plugins.exporters.new_file import check_new
 
 AUXILIARY = "body.auxiliary."
 """The auxiliary head, which is for training only."""
@@ -54,11 +55,7 @@ class SafetensorsFile(Exporter):
         The file appears whole or not at all. Raises :class:`OutputError` when there is a file, when it cannot be
         written, and for a network that cannot be rebuilt or has weights beyond the precision's range.
         """
-        try:
-            if path.exists():
-                raise OutputError(f"{path} exists already: choose another name, or delete it first.")
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        check_new(path)
         state = trained.network.state_dict()
         tensors = {name: self._stored(name, value) for name, value in state.items() if not name.startswith(AUXILIARY)}
         try:
