@@ -3,7 +3,8 @@
     T time steps   B batch   C channels   H, W height and width   N samples of a data set
 
 Random crop after zero padding and horizontal flip are those of He et al., "Deep Residual Learning for Image
-Recognition" (CVPR 2016, section 4.2); cutout is DeVries and Taylor, arXiv:1708.04552.
+Recognition" (CVPR 2016, section 4.2); cutout is DeVries and Taylor, arXiv:1708.04552. For events there are two more,
+on frames in place of events: a shift in time, and pixels that lose their events.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nastk.core import seeds
 from nastk.core.data.dataset import Augmentation
 from nastk.core.errors import ShapeError
 
@@ -54,10 +56,13 @@ class Augmenter:
         self._scale_C11 = (std_C.float() * 255).reciprocal()[:, None, None]
 
     def train(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Crop, flip, normalise, cut out. uint8 ``(B, C, H, W)`` or ``(B, T, C, H, W)`` -> float32 ``(T, B, C, H, W)``.
+        """Crop, flip, shift in time, drop, normalise, cut out.
 
+        uint8 ``(B, C, H, W)`` or ``(B, T, C, H, W)`` -> float32 ``(T, B, C, H, W)``.
         A random window of the image padded with zeros (black); mirrored left to right with probability 1/2; a square
-        whose centre is a random pixel set to the mean (zero after normalising), clipped at the border.
+        whose centre is a random pixel set to the mean (zero after normalising), clipped at the border. Of recordings, the
+        steps moved by up to ``jitter`` either way, with zeros where none is left, and each pixel of each channel and step
+        zero with probability ``drop``.
         The numbers come from ``generator``, on the CPU, in one row a sample: the answer is the same on every device,
         and switching one augmentation on leaves the others as they were. Raises :class:`ShapeError`.
         """
@@ -69,6 +74,8 @@ class Augmenter:
         if want.flip:
             mirrored_B = (draws[:, 2] < 0.5).to(x.device)
             x = torch.where(mirrored_B.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+        if want.jitter or want.drop:  # with numbers of their own, so that those of the others stay
+            x = _disturbed(x, want, int(draws[0, 0] * 2**53))
         x = self._normalised(x)
         if want.cutout:
             x.masked_fill_(_square(want.cutout, draws[:, 3:], *x.shape[-2:]).to(x.device), 0.0)
@@ -102,6 +109,27 @@ def _crop(x: Tensor, pad: int, draws_B2: Tensor) -> Tensor:
     which_B = torch.arange(len(x), device=x.device)
     windows = windows.movedim((-4, -3), (1, 2))
     return windows[which_B, offset_B2[:, 0], offset_B2[:, 1]]
+
+
+def _disturbed(x: Tensor, want: Augmentation, seed: int) -> Tensor:
+    """Steps shifted and pixels emptied; a sample's numbers lie in one row, as all others do."""
+    if want.jitter and x.ndim == 5:
+        draws_B = torch.rand(len(x), generator=seeds.generator(seed, "jitter"), dtype=torch.float64)
+        x = _shifted(x, (draws_B * (2 * want.jitter + 1)).long() - want.jitter)
+    if want.drop:
+        draws = torch.rand(x.shape, generator=seeds.generator(seed, "drop"))
+        x = x.masked_fill((draws < want.drop).to(x.device), 0)
+    return x
+
+
+def _shifted(x_BTCHW: Tensor, by_B: Tensor) -> Tensor:
+    """Sample b's step t is its step ``t - by[b]``, zeros where there is none."""
+    steps = x_BTCHW.shape[1]
+    from_BT = torch.arange(steps) - by_B[:, None]
+    there_BT = ((from_BT >= 0) & (from_BT < steps)).to(x_BTCHW.device)
+    which_B1 = torch.arange(len(x_BTCHW), device=x_BTCHW.device)[:, None]
+    moved = x_BTCHW[which_B1, from_BT.clamp(0, steps - 1).to(x_BTCHW.device)]
+    return moved * there_BT[..., None, None, None]
 
 
 def _square(side: int, draws_B2: Tensor, height: int, width: int) -> Tensor:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from attrs import field, frozen
-from attrs.validators import ge
+from attrs.validators import and_, ge, lt
 from torch import Tensor
 
 
@@ -24,6 +24,10 @@ class Augmentation:
     crop: int = field(default=0, validator=ge(0), metadata={"help": "random crop after padding by so many pixels"})
     flip: bool = field(default=False, metadata={"help": "random horizontal flip"})
     cutout: int = field(default=0, validator=ge(0), metadata={"help": "side of the square that is blanked, in pixels"})
+    drop: float = field(
+        default=0.0, validator=and_(ge(0), lt(1)), metadata={"help": "share of the pixels of each time step that become 0"}
+    )
+    jitter: int = field(default=0, validator=ge(0), metadata={"help": "random shift in time, by up to so many steps"})
 
 
 class Dataset(ABC):
