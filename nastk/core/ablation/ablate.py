@@ -19,6 +19,7 @@ from nastk.core.ablation.study import Source, read_study
 from nastk.core.ablation.tables import comma_separated, latex, markdown
 from nastk.core.bench.statistics import stats
 from nastk.core.errors import Interrupted, NastkError, OutputError, Paused, Terminated
+from nastk.core.report.report import study_page
 from nastk.core.run.lock import locked
 from nastk.core.run.manifest import manifest
 from nastk.core.run.store import RunDirectory
@@ -32,6 +33,7 @@ def ablate(
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    retry_failed: bool = False,
     workers: int = 1,
     progress: Progress = unheard,
 ) -> StudyResult:
@@ -39,13 +41,16 @@ def ablate(
 
     ``study`` is a TOML file or plain data; ``out`` a new or empty directory (default: a fresh one below ``studies/``).
     ``resume`` goes on with one: alone with its own study, or with a ``study`` that has other cells, seeds or metrics; a
-    run that is done is not repeated, whichever study asked for it. ``workers`` are processes; 1 is this one. ``progress`` is
-    told how far it is. Raises :class:`NastkError` for all that a user can mend; a run that fails does not end the study.
+    run that is done is not repeated, whichever study asked for it. One that has failed is gone on with, from its last
+    checkpoint, where ``retry_failed`` asks for it. ``workers`` are processes; 1 is this one. ``progress`` is told how far it
+    is. Raises :class:`NastkError` for all that a user can mend; a run that fails does not end the study.
     """
     if workers < 1:
         raise NastkError(f"--workers must be 1 or more, got {workers}.")
     if resume is not None and out is not None:
         raise NastkError("A resumed study stays in its directory: give --resume without --out.")
+    if retry_failed and resume is None:
+        raise NastkError("A new study has no failed runs: give --retry-failed with --resume DIR.")
     stats()  # said before hours of work, not after
     plan = _plan(study, resume)
     session = _prepared(plan)
@@ -55,7 +60,7 @@ def ablate(
         written = {name: entry for name, entry in manifest(session.config, session.device).items() if name != "config"}
         store.write_toml(FILE, {**written, "schema": SCHEMA, "study": plan.study.document})
         try:
-            carry_out(plan, store.path, ledger, workers, progress)
+            carry_out(plan, store.path, ledger, workers, progress, retry_failed)
         except (Interrupted, Terminated, Paused, KeyboardInterrupt) as error:
             kind = type(error) if isinstance(error, NastkError) else Interrupted
             raise kind(f"The study stopped; what is done is kept. Go on with: nastk ablate --resume {store.path}") from None
@@ -70,7 +75,9 @@ def study_of(directory: str | Path) -> StudyResult:
 
 
 def write_outcome(found: StudyResult, store: RunDirectory) -> None:
-    """Write ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, and a picture of each metric as PNG and SVG."""
+    """Write ``table.md``, ``table.tex``, ``table.csv``, ``study.json``, ``report.html``, and a picture of each metric as PNG and
+    SVG.
+    """
     store.write("table.md", markdown(found, f"Study {store.path.resolve().name}"))
     store.write("table.tex", latex(found))
     store.write("table.csv", comma_separated(found))
@@ -78,6 +85,7 @@ def write_outcome(found: StudyResult, store: RunDirectory) -> None:
     for metric in found.metrics:
         store.write(f"figure-{metric.metric.stem}.png", draw_metric(metric, "png"))
         store.write(f"figure-{metric.metric.stem}.svg", draw_metric(metric, "svg"))
+    store.write("report.html", study_page(found, store.path))
 
 
 @frozen

@@ -8,12 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import attrs
 from attrs import evolve, field, frozen
 
 from nastk.core.ablation.cost import ends_by_clock, has_row, random_row
 from nastk.core.ablation.design import designed, labels, usual
 from nastk.core.ablation.study import Study
-from nastk.core.config import unstructure
+from nastk.core.config import Part, default_of, unstructure
 from nastk.core.document import place
 from nastk.core.errors import ConfigError
 from nastk.core.run.runfile import configure
@@ -170,10 +171,22 @@ def _digest(*parts: RunConfig | str | None) -> str:
     def plain(part: RunConfig | str | None) -> Any:
         if not isinstance(part, RunConfig):
             return part
-        return {name: value for name, value in unstructure(part).items() if name not in WITHOUT_EFFECT}
+        return {name: value for name, value in _departures(part).items() if name not in WITHOUT_EFFECT}
 
     text = json.dumps([plain(part) for part in parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _departures(value: Any) -> Any:
+    """What of a typed value differs from its defaults, as plain data: a setting that nastk gains later changes nothing in it."""
+    if isinstance(value, Part):
+        return {"name": value.name, **_departures(value.config)}
+    if isinstance(value, tuple):
+        return [_departures(entry) for entry in value]
+    if not attrs.has(type(value)):
+        return unstructure(value)
+    fields = {attribute: getattr(value, attribute.name) for attribute in attrs.fields(type(value))}
+    return {attribute.name: _departures(entry) for attribute, entry in fields.items() if entry != default_of(attribute)}
 
 
 def _refuse_twins(study: Study, cells: Sequence[StudyCell]) -> None:

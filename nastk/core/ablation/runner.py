@@ -46,17 +46,20 @@ def unheard(standing: Standing) -> None:
     del standing
 
 
-def carry_out(plan: Plan, folder: Path, ledger: Ledger, workers: int, progress: Progress) -> None:
-    """Do every job that is not done and has not failed. Raises :class:`NastkError` when the study is stopped."""
+def carry_out(plan: Plan, folder: Path, ledger: Ledger, workers: int, progress: Progress, retry: bool = False) -> None:
+    """Do every job that is not done and has not failed; with ``retry`` those that have failed are gone on with, too.
+
+    Raises :class:`NastkError` when the study is stopped.
+    """
     crew: Crew = Here(folder) if workers == 1 else Processes(folder, workers)
     try:
-        _Loop(plan, folder, ledger, crew, progress).run()
+        _Loop(plan, folder, ledger, crew, progress, retry).run()
     finally:
         crew.close()
 
 
 class _Loop:
-    def __init__(self, plan: Plan, folder: Path, ledger: Ledger, crew: Crew, progress: Progress) -> None:
+    def __init__(self, plan: Plan, folder: Path, ledger: Ledger, crew: Crew, progress: Progress, retry: bool) -> None:
         self.jobs = {job.key: job for job in plan.jobs}
         self.folder, self.ledger, self.crew, self.progress = folder, ledger, crew, progress
         self.names = _names(plan)
@@ -68,7 +71,7 @@ class _Loop:
             [(c.digest, c.label, c.role, toml(c.values)) for c in plan.cells],
             [(job.key, job.cell, job.config.seed, job.kind) for job in plan.jobs],
         )
-        self._remember()
+        self._remember(retry)
 
     def run(self) -> None:
         self._tell()
@@ -79,8 +82,8 @@ class _Loop:
         while self.running:
             self._listen()
 
-    def _remember(self) -> None:
-        """What was done before: the runs themselves say so. A failure stays while the run's directory does."""
+    def _remember(self, retry: bool) -> None:
+        """What was done before: the runs themselves say so. A failure stays while the run's directory does, or until a retry."""
         known = {entry.key: entry for entry in self.ledger.entries()}
         for key, job in self.jobs.items():
             try:
@@ -90,7 +93,7 @@ class _Loop:
                 continue
             if numbers is not None:
                 self._keep(key, numbers)
-            elif known[key].state == "failed" and (self.folder / key / MANIFEST).is_file():
+            elif not retry and known[key].state == "failed" and (self.folder / key / MANIFEST).is_file():
                 self.failed[key] = known[key].reason
             else:
                 self.ledger.set(key, "waiting")

@@ -14,14 +14,14 @@ This follows the notes of PyTorch on CUDA graphs. It has not been run on a GPU y
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-Pair = tuple[Tensor, Tensor]
-Step = Callable[..., Pair]
-"""Tensors of the device to (detached loss, number correct)."""
+Answer = tuple[Tensor, Tensor, Tensor]
+Step = Callable[..., Answer]
+"""Tensors of the device to (detached loss, number correct, norm of the gradient before clipping)."""
 
 WARM_UPS = 3
 """Steps before the record: optimizers make their state in the first, libraries choose their kernels."""
@@ -30,10 +30,10 @@ WARM_UPS = 3
 class Recorder(Protocol):
     """Runs a call beside the usual stream, records one, and replays it."""
 
-    def warm_up(self, call: Callable[[], Pair]) -> Pair:
+    def warm_up(self, call: Callable[[], Answer]) -> Answer:
         """What the call gives; it is run as it is."""
 
-    def record(self, call: Callable[[], Pair]) -> Pair:
+    def record(self, call: Callable[[], Answer]) -> Answer:
         """The tensors that every replay fills; the call itself need not be run."""
 
     def replay(self) -> None:
@@ -47,7 +47,7 @@ class Graph:
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
         self.graph = torch.cuda.CUDAGraph()
 
-    def warm_up(self, call: Callable[[], Pair]) -> Pair:
+    def warm_up(self, call: Callable[[], Answer]) -> Answer:
         """Run it on the side stream."""
         here = torch.cuda.current_stream()
         self.stream.wait_stream(here)
@@ -56,7 +56,7 @@ class Graph:
         here.wait_stream(self.stream)
         return found
 
-    def record(self, call: Callable[[], Pair]) -> Pair:
+    def record(self, call: Callable[[], Answer]) -> Answer:
         """Record it; nothing is computed."""
         with torch.cuda.graph(self.graph, stream=self.stream):
             return call()
@@ -80,7 +80,7 @@ class Captured:
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: tuple[Tensor, ...] = ()
 
-    def __call__(self, *inputs: Tensor) -> Pair:
+    def __call__(self, *inputs: Tensor) -> Answer:
         form = [(x.shape, x.dtype) for x in inputs]
         self._form = self._form or form
         if self.recorder is None or form != self._form:
@@ -95,8 +95,7 @@ class Captured:
             own_inputs = self._inputs = tuple(x.clone() for x in inputs)
             self._outputs = self.recorder.record(lambda: self.step(*own_inputs))
         self.recorder.replay()
-        loss, hits = self._outputs
-        return loss.clone(), hits.clone()
+        return cast(Answer, tuple(answer.clone() for answer in self._outputs))
 
 
 def recorder(wanted: bool, device: torch.device) -> Recorder | None:

@@ -1,4 +1,4 @@
-"""The one epoch loop: batch by batch, watched for divergence, and kept on the way."""
+"""The one epoch loop: batch by batch, watched for divergence and for what is dead, and kept on the way."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from attrs import frozen
 from torch import Tensor
 
 from nastk.core.data.splits import Batch
-from nastk.core.errors import Diverged
-from nastk.core.events import Emit, Progress
+from nastk.core.events import Emit, Notice, Progress
 from nastk.core.model.distributed import average
+from nastk.core.model.network import Network
+from nastk.core.run.capture import Answer
+from nastk.core.run.divergence import Alert, check
+from nastk.core.run.silence import Silence
 from nastk.core.run.within import Tree, Within
 from nastk.core.seeds import generator_states, restore_generators
 
 CHECK_EVERY = 20
-"""Steps between looks at the loss: a look waits for the device."""
+"""Steps between looks at loss and gradient: a look waits for the device."""
 
-Update = Callable[[Batch], tuple[Tensor, Tensor]]
+Update = Callable[[Batch], Answer]
+"""A batch to the detached loss, the number correct, and the norm of the gradient before it was clipped."""
 
 
 @frozen
@@ -49,21 +53,38 @@ class Keeping:
 NOTHING = Keeping(Within(), 0, dict, lambda _: None)
 
 
+@frozen
+class Pass:
+    """An epoch that is to be run from its beginning: ``update`` changes ``network`` on ``steps`` batches."""
+
+    network: Network
+    batches: Iterable[Batch]
+    steps: int
+    update: Update
+    stage: str
+    epoch: int
+    """From 0."""
+    keeping: Keeping = NOTHING
+
+
 class Tally:
-    """Losses and hits of the batches so far; on the device until somebody looks."""
+    """Losses, hits and norms of gradients of the batches so far; on the device until somebody looks."""
 
-    def __init__(self, losses: Sequence[Tensor] = (), hits: Sequence[Tensor] = (), seen: int = 0) -> None:
-        self.losses, self.hits, self.seen = list(losses), list(hits), seen
+    def __init__(
+        self, losses: Sequence[Tensor] = (), hits: Sequence[Tensor] = (), norms: Sequence[Tensor] = (), seen: int = 0
+    ) -> None:
+        self.losses, self.hits, self.norms, self.seen = list(losses), list(hits), list(norms), seen
 
-    def add(self, loss: Tensor, hits: Tensor, samples: int) -> None:
+    def add(self, loss: Tensor, hits: Tensor, norm: Tensor, samples: int) -> None:
         """Take note of a batch."""
         self.losses.append(loss.reshape(1))
         self.hits.append(hits.reshape(1))
+        self.norms.append(norm.reshape(1))
         self.seen += samples
 
     def look(self) -> None:
         """Wait for the device, and take what is there over to the CPU."""
-        self.losses, self.hits = [torch.cat(self.losses).cpu()], [torch.cat(self.hits).cpu()]
+        self.losses, self.hits, self.norms = ([torch.cat(found).cpu()] for found in (self.losses, self.hits, self.norms))
 
     def scores(self) -> Scores:
         """The means over all batches (of the loss) and all samples."""
@@ -71,42 +92,48 @@ class Tally:
         return Scores(float(self.losses[0].mean()), float(self.hits[0].sum()) / self.seen, self.seen)
 
 
-def run_epoch(
-    batches: Iterable[Batch], steps: int, update: Update, emit: Emit, stage: str, epoch: int, keeping: Keeping = NOTHING
-) -> Scores:
-    """Run ``update`` (batch -> detached loss, number correct) on every batch; goes on within the epoch where it was kept.
+def run_epoch(work: Pass, emit: Emit, alert: Alert | None = None) -> Scores:
+    """Run an epoch; goes on within it where it was kept. What is dead at its end is told in a :class:`Notice`.
 
-    Raises :class:`Diverged`, naming epoch and step, when a loss is NaN or infinite.
+    Raises :class:`Diverged`, naming epoch and step, when a loss or a gradient is NaN or infinite, or a gradient explodes.
     """
-    tally, done = Tally(), 0
-    saved = keeping.within.kept(keeping.step)
-    if saved is not None:
-        done = saved["batches"]
-        tally = Tally([saved["losses"]], [saved["hits"]], saved["seen"])
-        keeping.load(saved["learned"])
-        restore_generators(saved["generators"])
+    alert = alert or Alert()
+    tally, done = begun(work.keeping)
+
+    def look() -> None:
+        tally.look()
+        check(tally.losses[0], tally.norms[0], alert.explosion, work.stage, work.epoch)
 
     def tree() -> Tree:
-        tally.look()
-        _check_finite(tally.losses[0], stage, epoch)
-        own = {"batches": step, "losses": tally.losses[0], "hits": tally.hits[0], "seen": tally.seen}
-        return {**own, "generators": generator_states(), "learned": keeping.tree()}
+        look()
+        own = {"batches": step, "losses": tally.losses[0], "hits": tally.hits[0], "norms": tally.norms[0], "seen": tally.seen}
+        return {**own, "generators": generator_states(), "learned": work.keeping.tree()}
 
-    for step, batch in enumerate(islice(batches, done, None), start=done + 1):
-        loss, hits = update(batch)
-        tally.add(average(loss), average(hits), len(batch[1]))
-        if step % CHECK_EVERY == 0 or step == steps:
-            tally.look()
-            _check_finite(tally.losses[0], stage, epoch)
-        keeping.within.offer(keeping.step, tree)
-        emit(Progress(stage, step / steps))
+    silence = Silence(work.network)
+    try:
+        for step, batch in enumerate(islice(work.batches, done, None), start=done + 1):
+            loss, hits, norm = work.update(batch)
+            tally.add(average(loss), average(hits), norm, len(batch[1]))
+            if step % CHECK_EVERY == 0 or step == work.steps:
+                look()
+                silence.look()
+            elif step == done + 1:
+                silence.look()
+            work.keeping.within.offer(work.keeping.step, tree)
+            emit(Progress(work.stage, step / work.steps))
+    finally:
+        silence.close()
+    for sentence in silence.sentences(work.stage, work.epoch, alert.told):
+        emit(Notice(sentence))
     return tally.scores()
 
 
-def _check_finite(losses: Tensor, stage: str, epoch: int) -> None:
-    bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
-    if bad:
-        raise Diverged(
-            f"The loss became {float(losses[bad[0]])} in {stage}, epoch {epoch + 1}, step {bad[0] + 1}: "
-            "lower the learning rate. The last good checkpoint is kept."
-        )
+def begun(keeping: Keeping) -> tuple[Tally, int]:
+    """Put everything where it was kept within the epoch: the tally, and how many batches are done. None where nothing was."""
+    saved = keeping.within.kept(keeping.step)
+    if saved is None:
+        return Tally(), 0
+    keeping.load(saved["learned"])
+    restore_generators(saved["generators"])
+    tally = Tally([saved["losses"]], [saved["hits"]], [saved["norms"]], saved["seen"])
+    return tally, saved["batches"]

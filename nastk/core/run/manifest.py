@@ -66,7 +66,7 @@ def _version(package: str) -> str:
 
 def _git_state() -> dict[str, Any]:
     """Commit of nastk's own checkout and whether it was changed; empty for an installed package."""
-    here = Path(__file__).resolve().parents[2]
+    here = Path(__file__).resolve().parents[3]
     if not (here / ".git").exists():
         return {}
 

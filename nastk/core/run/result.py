@@ -28,11 +28,19 @@ def operations(network: Network, batches: Iterator[Batch]) -> Operations:
     return count_operations(network, islice(batches, BATCHES))
 
 
-def test_figures(network: Network, test: Scores, valid: Scores, train: Scores, counted: Operations) -> dict[str, Any]:
-    """The measured part of ``result.json``. NoS, rates and SOPs are null for a network that does not spike."""
+def test_figures(network: Network, epoch: int, test: Scores, valid: Scores, train: Scores, counted: Operations) -> dict[str, Any]:
+    """The measured part of ``result.json``; ``epoch`` is the one after which the network was taken.
+
+    NoS, rates and SOPs are null for a network that does not spike.
+    """
     spiking = test.nos is not None
     return {
-        "test": {"accuracy": test.accuracy, "n": test.n, "ci95": list(wilson(test.accuracy * test.n, test.n))},
+        "test": {
+            "accuracy": test.accuracy,
+            "n": test.n,
+            "ci95": list(wilson(test.accuracy * test.n, test.n)),
+            "epoch": epoch,
+        },
         "parameters": sum(p.numel() for name, p in network.named_parameters() if ".auxiliary." not in name),
         "nos": {"validation": valid.nos, "train": train.nos, "test": test.nos} if spiking else None,
         "firing_rate": test.firing_rate,

@@ -16,10 +16,11 @@ from nastk.core.data.splits import TrainingData
 from nastk.core.data.task import Task
 from nastk.core.data.testset import test_batches
 from nastk.core.errors import NastkError, OutputError
-from nastk.core.events import Notice, RunDone, StageDone, StageStarted, StepDone
+from nastk.core.events import Notice, RunDone, StageDone, StageStarted
 from nastk.core.model.compute import Compute
 from nastk.core.model.network import Network
 from nastk.core.ranks import ranks
+from nastk.core.run.divergence import Alert
 from nastk.core.run.manifest import config_of
 from nastk.core.run.parallel import joined, own_directory, own_folder, shared
 from nastk.core.run.precision import settled
@@ -29,7 +30,8 @@ from nastk.core.run.runfile import Source, configure
 from nastk.core.run.session import DRAWS, GENOTYPE, RESULT, Session
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.tabular import TabularRun
-from nastk.core.run.training import Trainer, TrainState
+from nastk.core.run.train_stage import BEST, TrainStage
+from nastk.core.run.training import Trainer
 from nastk.core.run.training import evaluate as score
 from nastk.core.run.trial import Evaluation, TrainedTrials
 from nastk.core.seeds import rng, seeded
@@ -51,7 +53,9 @@ class Run(Session):
         self.task: Task = self.config.task.build(data)
         self.config, self.notices = settled(self.config, self.space, self.task)
         proxy = Proxy(self.space, self.config)
-        return TrainedTrials(self.task, self.config.train, self.config.seed, proxy, self.stop.check, Compute.of(self.config))
+        config = self.config
+        compute, explosion = Compute.of(config), config.divergence.explosion
+        return TrainedTrials(self.task, config.train, config.seed, proxy, self.stop.check, compute, explosion)
 
     def finish(self, genotype: Genotype) -> dict[str, Any]:
         network = self.train(genotype)
@@ -85,36 +89,19 @@ class Run(Session):
     def trainer(self, network: Network) -> Trainer:
         """Who trains the final network."""
         config = self.config
-        within = self.within(Trainer.stage)
-        return Trainer(network, self.task, config.train, config.seed, self.emit, self.splits, config.capture, within)
+        within, alert = self.within(Trainer.stage), Alert(config.divergence.explosion)
+        return Trainer(network, self.task, config.train, config.seed, self.emit, self.splits, config.capture, within, alert)
 
     def train(self, genotype: Genotype) -> Network:
         """Train the network of a genotype from scratch, one checkpoint an epoch."""
-        config = self.config.train
         network = self.build(genotype)
-        trainer = self.trainer(network)
-        saved = self.store.load(trainer.stage)
-        spent, start = 0.0, 0
-        if saved is not None:
-            spent, start = saved["seconds"], saved["epoch"]
-            trainer.load(TrainState(start, saved["weights"], saved["optimizer"]))
-        self.emit(StageStarted(trainer.stage, config.epochs, "epochs", start))
-        for epoch in range(start, config.epochs):
-            began = time.perf_counter()
-            state = trainer.epoch(epoch)
-            spent += time.perf_counter() - began
-            tree = {"epoch": state.epoch, "seconds": spent, "weights": state.weights, "optimizer": state.optimizer}
-            self.store.save(trainer.stage, state.epoch, tree)
-            trainer.within.done()
-            self.emit(StepDone(trainer.stage, state.epoch, state.figures))
-        trainer.within.done()
-        self.emit(StageDone(trainer.stage, spent))
+        figures = TrainStage(self.trainer(network), self.store, self.config).run()
         if self.result["status"] != "done":  # the test data of a finished run are not opened again
-            self._keep("trained", train={"seconds": round(spent, 2), "epochs": config.epochs})
+            self._keep("trained", train=figures)
         return network
 
-    def test(self, network: Network) -> dict[str, Any]:
-        """Open the test data, once, and complete the result."""
+    def test(self, network: Network, epoch: int | None = None) -> dict[str, Any]:
+        """Open the test data, once, and complete the result; the weights are those of ``epoch``, the last unless given."""
         if self.result["status"] == "done":
             self.emit(Notice("The test data of this run was opened before: this is the stored result."))
         else:
@@ -126,7 +113,7 @@ class Run(Session):
             seen = (Split.VALID, Split.WEIGHTS)
             valid, train = (score(network, network, self.task, self.task.data.unaugmented(split)) for split in seen)
             counted = operations(network, iter(first))
-            self._keep("done", **test_figures(network, test, valid, train, counted))
+            self._keep("done", **test_figures(network, epoch or self.config.train.epochs, test, valid, train, counted))
             self.emit(StageDone("test", time.perf_counter() - began))
         self.emit(RunDone(self.store.path, self.result))
         return self.result
@@ -232,18 +219,24 @@ def train(
     return store.path
 
 
-def evaluate(directory: str | Path, *, quiet: bool = True) -> dict[str, Any]:
-    """Open the test data for a trained run that has not done so; returns the content of ``result.json``."""
+def evaluate(directory: str | Path, *, best: bool = False, quiet: bool = True) -> dict[str, Any]:
+    """Open the test data for a trained run that has not done so; returns the content of ``result.json``.
+
+    The weights are those of the last epoch; with ``best`` those of the epoch with the best accuracy on VALID, which a
+    training with ``train.data = "hold-out"`` keeps. Raises :class:`OutputError` where they are not there.
+    """
     store = RunDirectory.open(Path(directory))
     prepared = Run(config_of(store))
     genotype = stored_genotype(store, prepared)
     saved = store.load(Trainer.stage)
     if saved is None or saved["epoch"] < prepared.config.train.epochs:
         raise OutputError(f"{directory} holds no finished training: go on with `nastk run --resume {directory}`.")
+    if best and (saved := store.load(BEST)) is None:
+        raise OutputError(f'{directory} keeps no best network: there is one where VALID is held out (train.data = "hold-out").')
     network = prepared.build(genotype)
     network.load_state_dict(saved["weights"])
     with prepared.writing(store, _reporters(quiet), resumed=True):
-        return prepared.test(network)
+        return prepared.test(network, saved["epoch"])
 
 
 def load_genotype(path: Path) -> Genotype:

@@ -1,4 +1,4 @@
-"""From a run file, flags and ``--set`` to a :class:`RunConfig`: defaults of space and strategy below, the user on top."""
+"""From a run file, flags and ``--set`` to a :class:`RunConfig`: defaults of space, data set, strategy below, the user on top."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ def _prefer(document: Mapping[str, Any]) -> None:
 
 
 def with_defaults(document: Mapping[str, Any], under: Mapping[str, Any]) -> dict[str, Any]:
-    """The document over ``under``, over the ``defaults`` of its strategy, its space and its benchmark, in this order."""
+    """The document over ``under``, over the ``defaults`` of its strategy, data set, space and benchmark, in this order."""
     merged: dict[str, Any] = {}
-    for kind, usual in ((Kind.BENCHMARK, None), (Kind.SPACE, "spiking-cells"), (Kind.STRATEGY, "ma-darts")):
+    kinds = ((Kind.BENCHMARK, None), (Kind.SPACE, "spiking-cells"), (Kind.DATASET, None), (Kind.STRATEGY, "ma-darts"))
+    for kind, usual in kinds:
         name: Any = usual
         for layer in (merged, under, document):  # a table without a name changes settings of what is there
             part = layer.get(kind.value)

@@ -6,13 +6,14 @@ import time
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from nastk.core.cell.graph import Genotype
-from nastk.core.errors import ConfigError
+from nastk.core.errors import ConfigError, Diverged
 from nastk.core.events import Notice, StageDone, StageStarted, StepDone
 from nastk.core.registry import registry
 from nastk.core.run.parallel import first
+from nastk.core.run.retry import Retries
 from nastk.core.run.store import RunDirectory
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial_log import TrialLog
@@ -30,6 +31,8 @@ class SearchResult:
     genotype: Genotype
     steps: int
     seconds: float
+    retries: list[dict[str, Any]] = field(factory=list)
+    """Steps that diverged and were tried again at a lower rate: see :class:`Retries`."""
 
 
 def search(strategy: Strategy[Any], context: SearchContext, store: RunDirectory, every: float = EVERY) -> SearchResult:
@@ -62,6 +65,7 @@ class _Loop:
         context.trials.keep = self.log.keep
         keys = [context.evaluation.key(report.proposal) for report in whole]
         context.trials.restore(keys, whole, 0 if saved is None else saved["trials"])
+        self.retries = Retries(context.config.divergence, None if saved is None else saved.get("retries"))
         if saved is None:
             self.state = strategy.begin(context)
         else:
@@ -76,7 +80,13 @@ class _Loop:
         try:
             while not self._over():
                 start = time.perf_counter()
-                state = strategy.step(context, self.state)
+                context.rate = self.retries.rate(context.step)
+                try:
+                    state = strategy.step(context, self.state)
+                except Diverged as error:
+                    self.spent += first(time.perf_counter() - start)
+                    self._again(error)
+                    continue
                 self.state, context.step, self.seen = state, context.step + 1, len(context.trials)
                 now = time.perf_counter()
                 self.spent += first(now - start)
@@ -88,16 +98,25 @@ class _Loop:
             self._save()
         context.within.done()  # a process may have ended between the last checkpoint and this
         context.emit(StageDone(STAGE, self.spent))
-        return SearchResult(strategy.recommend(context, self.state)[0], context.step, self.spent)
+        return SearchResult(strategy.recommend(context, self.state)[0], context.step, self.spent, self.retries.made)
 
     def close(self) -> None:
         self.log.close()
+
+    def _again(self, error: Diverged) -> None:
+        """The step is tried again from the state before it, whose checkpoint now says so."""
+        text = self.retries.again(self.context.step, error)
+        self.context.within.done()  # before the note: a step never goes on from within a try that has failed
+        self.kept = -1
+        self._save()
+        self.context.emit(Notice(text))
 
     def _save(self) -> None:
         if self.context.step == self.kept:
             return
         tree = {f.name: getattr(self.state, f.name) for f in attrs.fields(type(self.state))}
-        saved = {"step": self.context.step, "seconds": self.spent, "trials": self.seen, "state": tree}
+        told = {"seconds": self.spent, "trials": self.seen, "retries": self.retries.made}
+        saved = {"step": self.context.step, **told, "state": tree}
         self.store.save(STAGE, self.context.step, saved)
         self.kept = self.context.step
         self.context.within.done()

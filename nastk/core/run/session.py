@@ -151,6 +151,6 @@ class Session(ABC):
     def search(self) -> Genotype:
         """Search, derive, and store the genotype."""
         found = search_loop(self.strategy, self.context, self.store)
-        self._keep("started", search={"seconds": round(found.seconds, 2), "steps": found.steps})
+        self._keep("started", search={"seconds": round(found.seconds, 2), "steps": found.steps, "retries": found.retries})
         self.take(found.genotype)
         return found.genotype

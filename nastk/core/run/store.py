@@ -116,15 +116,18 @@ class RunDirectory:
         """Write a JSON object, sealed with a checksum."""
         return self.write(name, json.dumps(sealed(document), indent=2) + "\n")
 
-    def save(self, stage: str, step: int, tree: Any) -> None:
-        """Checkpoint a tree of plain values, tensors and genotypes as ``checkpoints/STAGE-STEP.{safetensors,json}``."""
+    def save(self, stage: str, step: int, tree: Any, keep: int = KEEP) -> None:
+        """Checkpoint a tree of plain values, tensors and genotypes as ``checkpoints/STAGE-STEP.{safetensors,json}``.
+
+        The last ``keep`` of the stage stay.
+        """
         tensors: dict[str, Tensor] = {}
         document = _flatten(tree, tensors)
         name = f"checkpoints/{stage}-{step:06d}"
         blob = safetensors.torch.save(tensors)
         self.write(f"{name}.safetensors", blob)
         self.write_json(f"{name}.json", {"tensors": hashlib.sha256(blob).hexdigest(), "tree": document})
-        self.forget(stage, KEEP)
+        self.forget(stage, keep)
 
     def forget(self, stage: str, keep: int = 0) -> None:
         """Remove the checkpoints of a stage but the last ``keep``."""

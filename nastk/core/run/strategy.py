@@ -19,6 +19,7 @@ from nastk.core.events import Emit, Progress
 from nastk.core.model.compute import Compute
 from nastk.core.model.network import Network
 from nastk.core.model.relaxation import EXACT, RelaxationConfig
+from nastk.core.run.divergence import Alert
 from nastk.core.run.executor import Executor
 from nastk.core.run.parallel import first, joined
 from nastk.core.run.proxy import Proxy
@@ -36,9 +37,7 @@ S = TypeVar("S")
 class SearchContext:
     """What core lends a strategy: the space, the task, seeds, trials, networks at proxy size. No door to the test data."""
 
-    def __init__(
-        self, space: SearchSpace, evaluation: Evaluation, config: RunConfig, executor: Executor, emit: Emit
-    ) -> None:
+    def __init__(self, space: SearchSpace, evaluation: Evaluation, config: RunConfig, executor: Executor, emit: Emit) -> None:
         self.space, self.evaluation, self.config, self.emit = space, evaluation, config, emit
         self.step = 0
         self.seed = config.seed
@@ -49,6 +48,10 @@ class SearchContext:
         """Every report so far."""
         self.within = Within()
         """Where a long step keeps how far it is."""
+        self.rate = 1.0
+        """What a strategy multiplies its learning rates by: less than 1 once a step has diverged and is tried again."""
+        self.alert = Alert(config.divergence.explosion)
+        """What counts as divergence, and what was told already, for :func:`~nastk.core.run.epoch.run_epoch`."""
         self._executor = executor
         self._measured: dict[tuple[EstimatorPart, Genotype], float] = {}
 

@@ -87,6 +87,6 @@ class TabularRun(Session):
         if self.result["status"] == "done":
             self.emit(Notice("The test accuracy of this run was looked up before: this is the stored result."))
         else:
-            self._keep("done", test={"accuracy": self.benchmark.test(genotype), "n": None, "ci95": None})
+            self._keep("done", test={"accuracy": self.benchmark.test(genotype), "n": None, "ci95": None, "epoch": None})
         self.emit(RunDone(self.store.path, self.result))
         return self.result

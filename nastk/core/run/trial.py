@@ -14,6 +14,7 @@ from nastk.core.data.task import Task
 from nastk.core.errors import NastkError
 from nastk.core.model.compute import PLAIN, Compute
 from nastk.core.model.network import Network
+from nastk.core.run.divergence import Alert
 from nastk.core.run.parallel import first, joined
 from nastk.core.run.training import Trainer, evaluate
 from nastk.core.seeds import seeded
@@ -92,6 +93,7 @@ class TrainedTrials(Evaluation):
     proxy: Callable[[Genotype], Genotype]
     beat: Callable[[], None] = lambda: None
     compute: Compute = PLAIN
+    explosion: float = Alert().explosion
 
     @property
     def shape(self) -> Shape:
@@ -113,7 +115,8 @@ class TrainedTrials(Evaluation):
             with seeded(self.seed, "trial", "weights", proposal.digest):
                 network = Network(self.proxy(proposal.genotype), self.shape, self.outputs, compute=self.compute)
             joined(network.to(self.task.data.device))
-            trainer = Trainer(network, self.task, config, self.seed, lambda _: self.beat(), TRIAL_SPLITS)
+            alert = Alert(self.explosion)
+            trainer = Trainer(network, self.task, config, self.seed, lambda _: self.beat(), TRIAL_SPLITS, alert=alert)
             for epoch in range(config.epochs):
                 trainer.epoch(epoch)
             scores = evaluate(network, network, self.task, self.task.data.unaugmented(Split.VALID))

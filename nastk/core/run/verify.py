@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from nastk.core.run.compare import difference
 from nastk.core.run.manifest import config_of, manifest
+from nastk.core.run.retry import Retries
 from nastk.core.run.run import Run, prepare, stored_genotype
 from nastk.core.run.search import STAGE, search
 from nastk.core.run.session import GENOTYPE, Session
@@ -125,8 +126,9 @@ def _train(store: RunDirectory, prepared: Run, steps: int) -> StageVerdict | Non
     state = trainer.begin()
     if start is not None:
         trainer.load(TrainState(first, start["weights"], start["optimizer"]))
+    rates = Retries(prepared.config.divergence, wanted.get("retries"))  # those tries alone that went well are made again
     for epoch in range(first, last):
-        state = trainer.epoch(epoch)
+        state = trainer.epoch(epoch, rates.rate(epoch))
     found = {"weights": state.weights, "optimizer": state.optimizer}
     return StageVerdict(Trainer.stage, first, last, difference({name: wanted[name] for name in found}, found))
 

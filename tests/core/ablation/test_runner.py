@@ -21,6 +21,8 @@ from nastk.core.ablation.ablate import study_of
 from nastk.core.ablation.ledger import FILE
 from nastk.core.ablation.plan import RANDOM
 from nastk.core.errors import Diverged, Interrupted, OutputError
+from nastk.core.run.metrics import read
+from nastk.core.run.store import RunDirectory
 from tests.faults.conftest import Killed, moments
 
 Tiny = Callable[..., dict[str, Any]]
@@ -106,6 +108,39 @@ def test_a_run_that_fails_is_kept_with_its_reason(
     del performed[:]
     assert nastk.ablate(resume=tmp_path / "s").failed == found.failed
     assert performed == [], "a failure is no accident: seeds are fixed"
+
+
+def test_a_failed_run_is_gone_on_with_where_a_retry_is_asked_for(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, performed: list[str], table: Tables
+) -> None:
+    """From its last checkpoint: nothing that was done is done again, and the study is the one without the failure."""
+    with monkeypatch.context() as patch:
+
+        def full(self: RunDirectory, name: str, *given: Any) -> Path:
+            if name.startswith("checkpoints/train") and "runs/" in str(self.path) and str(self.path).endswith("-1"):
+                raise OutputError("The disk is full.")
+            return write(self, name, *given)
+
+        write = RunDirectory.write
+        patch.setattr(RunDirectory, "write", full)
+        found = nastk.ablate(tiny(), out=tmp_path / "s")
+    assert [(label, seed) for label, seed, _ in found.failed] == [("none", 1), ("eca", 1)]
+    failed = performed[2:] if performed[0].endswith("-0") else performed[:2]
+    del performed[:]
+    again = nastk.ablate(resume=tmp_path / "s", retry_failed=True)
+    assert (again.failed, again.missing) == ((), 0)
+    assert sorted(performed) == sorted(failed)
+    for key in performed:
+        lines = read(tmp_path / "s" / key / "metrics.jsonl")
+        assert [line["stage"] for line in lines if line["event"] == "step"] == ["search", "train"], "no search twice"
+    nastk.ablate(tiny(), out=tmp_path / "t")
+    assert table(tmp_path / "s") == table(tmp_path / "t")
+
+
+def test_a_retry_is_of_a_study_that_is_there(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(nastk.NastkError, match=r"--retry-failed with --resume"):
+        nastk.ablate(tiny(), out=tmp_path / "s", retry_failed=True)
+    assert not (tmp_path / "s").exists()
 
 
 def test_an_interrupt_stops_the_study_and_says_how_to_go_on(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

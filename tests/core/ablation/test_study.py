@@ -10,9 +10,11 @@ import pytest
 import tomli_w
 
 import nastk
-from nastk.core.ablation.plan import RANDOM, planned
+from nastk.core.ablation.plan import RANDOM, _departures, planned
 from nastk.core.ablation.study import read_study
 from nastk.core.errors import ConfigError
+from nastk.core.run.runfile import configure
+from nastk.core.settings import RunConfig
 
 ROOT = Path(__file__).parents[3]
 Tiny = Callable[..., dict[str, Any]]
@@ -136,3 +138,15 @@ def test_the_example_studies_are_whole(path: Path) -> None:
     plan = planned(read_study(path))
     assert len(plan.cells) > 2
     assert len(plan.study.seeds) >= 3
+
+
+def test_what_a_digest_names_is_what_differs_from_the_defaults(tiny: Tiny) -> None:
+    # So a nastk with one more setting takes up the runs of a study that began before it.
+    assert _departures(RunConfig()) == {}
+    tables = {"model": {"channels": 8}, "strategy": {"name": "darts", "batch": 7}, "train": {"epochs": 3}}
+    differs = _departures(configure(tables))
+    assert differs["model"] == {"channels": {"values": [8]}}
+    assert differs["strategy"] == {"name": "darts", "batch": 7}
+    assert differs["train"] == {"epochs": 3}
+    one, two = (planned(read_study(tiny(train={"epochs": epochs, "batch": 16}))).baseline.digest for epochs in (1, 2))
+    assert one != two
