@@ -14,7 +14,7 @@ from nastk.core.types import Kind
 from nastk.core.words import toml
 
 FILE = Path(__file__).with_name("reference.md")
-TABLES = ("model", "proxy", "train", "split", "budget")
+TABLES = ("model", "proxy", "train", "split", "budget", "divergence")
 HEAD = """# Reference of settings
 
 Written by `python docs/reference.py` from the code; a test fails when it is stale. How a run file is read is in

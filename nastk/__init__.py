@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time the same names are lo
     from nastk.core.model.operation import over_time as over_time
     from nastk.core.model.surrogate import Surrogate as Surrogate
     from nastk.core.registry import registry as registry
+    from nastk.core.report.report import report as report
     from nastk.core.run.benchmark import Benchmark as Benchmark
     from nastk.core.run.estimate import estimate as estimate
     from nastk.core.run.executor import Executor as Executor
@@ -130,6 +131,7 @@ _FACE = {
     "compare_runs": "nastk.core.run.runs:compare_runs",
     "verify": "nastk.core.run.verify:verify",
     "export": "nastk.core.run.export:export",
+    "report": "nastk.core.report.report:report",
     "new": "nastk.core.scaffold:new",
 }
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nastk.core.cell.attended import attention_of
 from nastk.core.cell.graph import Cell, Edge, Genotype
 from nastk.core.cell.layout import SCALES, SEARCHED
 from nastk.core.cell.space import Choice, Relaxable, SearchSpace
@@ -62,10 +63,13 @@ def genotypes(space: SearchSpace) -> st.SearchStrategy[Genotype]:
 def weights(space: Relaxable, low: float = -10.0, high: float = 10.0) -> st.SearchStrategy[dict[str, np.ndarray[Any, Any]]]:
     """Finite mixing weights of a space, each in ``[low, high]``, ties among them: what ``derive`` takes.
 
-    ``(E, O)`` for each cell, and ``(L - 1, SCALES, 2)`` under ``"layers"`` where the path of layers is searched.
+    ``(E, O)`` for each cell, ``(E, A)`` under ``"NAME.attention"`` where edges choose one, and ``(L - 1, SCALES, 2)`` under
+    ``"layers"`` where the path of layers is searched.
     """
     full = space.full()
     shapes: dict[str, tuple[int, ...]] = {name: (len(cell.edges), len(cell.edges[0].candidates)) for name, cell in full.cells}
+    choosing = {name: cell.edges[0].attentions for name, cell in full.cells if len(cell.edges[0].attentions) > 1}
+    shapes |= {attention_of(name): (shapes[name][0], len(attentions)) for name, attentions in choosing.items()}
     path = str(full.part("layers"))
     if SEARCHED in path:
         shapes["layers"] = (len(path) - 1, SCALES, 2)

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "nastk"
 SIBLINGS = ("neurons", "attention", "strategies", "plugins")
 ABOVE_CORE = (*SIBLINGS, "cli", "testing", "__main__")
 TORCH_FREE = (
-    *("cell.graph", "cell.relax", "cell.space", "cell.wiring", "cell.cells", "cell.layout", "cell.resize"),
+    *("cell.graph", "cell.attended", "cell.relax", "cell.space", "cell.wiring", "cell.cells", "cell.layout", "cell.resize"),
     *("settings", "document", "catalogue", "config", "registry", "seeds", "errors", "types", "mark", "hookspecs", "events"),
 )
 MOST_LINES = 350

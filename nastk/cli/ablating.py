@@ -38,6 +38,9 @@ def ablate(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with a study; with STUDY, under its cells, seeds and metrics.", metavar="DIR")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: go on with runs that failed, too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show cells, number of runs and an estimate.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live view; print the result as JSON.")] = False,
 ) -> None:
@@ -49,7 +52,7 @@ def ablate(
         _show(estimate_study(study, resume=resume, workers=workers), quiet)
         return
     with _live(quiet) as progress:
-        result = carried_out(study, out=out, resume=resume, workers=workers, progress=progress)
+        result = carried_out(study, out=out, resume=resume, retry_failed=retry_failed, workers=workers, progress=progress)
     if quiet:
         typer.echo(json.dumps(result.document(), indent=2))
     else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import nastk
-from nastk.cli import ablating, benching, checking, estimating, exporting, inspecting, listing, scaffolding
+from nastk.cli import ablating, benching, checking, estimating, exporting, inspecting, listing, reporting, scaffolding
 from nastk.cli.sentences import sentences
 
 app = typer.Typer(
@@ -119,10 +119,13 @@ def train(
 @sentences
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Run directory with a finished training.", metavar="RUN_DIR")],
+    best: Annotated[
+        bool, typer.Option("--best", help="Of the epoch with the best validation accuracy, not of the last one.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Open the test data of a trained run, once, and complete its result.json."""
-    result = nastk.evaluate(directory, quiet=quiet)
+    result = nastk.evaluate(directory, best=best, quiet=quiet)
     if quiet:
         typer.echo(json.dumps(result, indent=2))
 
@@ -130,6 +133,8 @@ def evaluate(
 app.command()(ablating.ablate)
 app.command()(benching.bench)
 app.command()(exporting.export)
+app.command()(reporting.report)
+app.command()(reporting.watch)
 app.command()(inspecting.runs)
 app.command()(inspecting.verify)
 app.command()(inspecting.distance)

@@ -49,11 +49,11 @@ class Part:
         for attribute in attrs.fields(type(self.config)):
             value = getattr(self.config, attribute.name)
             if isinstance(value, Part):
-                default = _default_of(attribute)
+                default = default_of(attribute)
                 if not isinstance(default, Part) or default.name != value.name:
                     flat[attribute.name] = value.name
                 flat |= {f"{attribute.name}.{name}": v for name, v in value.flat().items()}
-            elif value != _default_of(attribute):
+            elif value != default_of(attribute):
                 flat[attribute.name] = int(value) if isinstance(value, bool) else value
         return flat
 
@@ -164,9 +164,12 @@ def _config_of(kind: Kind, name: str) -> type[Any]:
     return _mark(kind, name).config
 
 
-def _default_of(attribute: attrs.Attribute[Any]) -> Any:
+def default_of(attribute: attrs.Attribute[Any]) -> Any:
+    """The default of a field as an instance has it; ``attrs.NOTHING`` without one."""
     default: Any = attribute.default
-    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]  # stubbed as a function
+    default = default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]  # stubbed as a function
+    convert: Any = attribute.converter
+    return default if convert is None or default is attrs.NOTHING else convert(default)
 
 
 def _faults_of(error: Exception) -> _Faults:
@@ -233,7 +236,7 @@ def _with_default_name(value: Any, attribute: attrs.Attribute[Any], hint: Any) -
     inner = get_args(hint)[0] if _is_options(hint) else hint
     if not _is_part(inner) or not isinstance(value, Mapping) or {"name", "choices"} & set(value):
         return value
-    default = None if attribute.default is attrs.NOTHING else _default_of(attribute)
+    default = None if attribute.default is attrs.NOTHING else default_of(attribute)
     default = default.values[0] if isinstance(default, Options) else default
     return {**value, "name": default.name} if isinstance(default, Part) else value
 

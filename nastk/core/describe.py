@@ -21,7 +21,7 @@ from nastk.core.registry import INTERFACES, registry
 from nastk.core.types import Kind
 from nastk.core.words import bounds, is_a, toml, type_words, types_in, values_of
 
-CHANGES_RUNS = (Kind.SPACE, Kind.STRATEGY, Kind.BENCHMARK)
+CHANGES_RUNS = (Kind.SPACE, Kind.DATASET, Kind.STRATEGY, Kind.BENCHMARK)
 """The kinds whose ``defaults`` lie below what the user writes."""
 
 
@@ -75,7 +75,7 @@ class Description:
     interface: str
     """The class that every plug-in of the kind derives from."""
     defaults: Mapping[str, Any]
-    """What a space, a strategy or a benchmark changes in the defaults of a run."""
+    """What a space, a data set, a strategy or a benchmark changes in the defaults of a run."""
     settings: tuple[Setting, ...]
 
     def document(self) -> dict[str, Any]:

@@ -55,7 +55,15 @@ class ShapeError(NastkError):
 
 
 class Diverged(NastkError):
-    """The loss became NaN or infinite."""
+    """A loss or a gradient became NaN or infinite, or a gradient exploded, in the batch ``step`` (from 0) of an epoch."""
+
+    def __init__(self, text: str, step: int = 0) -> None:
+        super().__init__(text)
+        self.step = step
+
+    def adding(self, text: str) -> Diverged:
+        """The same, with one more sentence."""
+        return type(self)(f"{self} {text}", self.step)
 
 
 class TrialsFailed(NastkError):

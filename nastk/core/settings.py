@@ -23,7 +23,9 @@ from nastk.core.config import (
     default_part,
 )
 
-Location = Literal["after_every", "end", "both", "candidate"]
+Location = Literal["after_every", "end", "both", "candidate", "searched"]
+Coding = Literal["direct", "poisson", "latency", "delta"]
+Norm = Literal["bn", "tdbn", "tebn", "bntt"]
 
 
 def _each(validator: Callable[[Any, Any, int], Any]) -> Callable[[Any, Any, Any], None]:
@@ -56,11 +58,28 @@ class ModelConfig:
     attention_location: Options[Location] = field(
         default="after_every",
         converter=_fixed,
-        metadata={"help": "after every mixed edge, at the end of a cell, both, or as one more candidate operation"},
+        metadata={
+            "help": "after every mixed edge, at the end of a cell, both, as one more candidate operation, or chosen edge by edge"
+        },
+    )
+    input_attention: Options[AttentionPart] = field(
+        factory=lambda: _fixed(AttentionPart.named("none")),
+        converter=_fixed,
+        metadata={"help": "attention module on the encoder's current, in front of its neuron"},
     )
     time_steps: Options[int] = field(default=2, converter=_fixed, validator=_each(ge(1)), metadata={"help": "T"})
     channels: Options[int] = field(default=16, converter=_fixed, validator=_each(ge(1)), metadata={"help": "initial channels C"})
     cells: Options[int] = field(default=3, converter=_fixed, validator=_each(ge(1)), metadata={"help": "cells in the network"})
+    encoder: Options[Coding] = field(
+        default="direct",
+        converter=_fixed,
+        metadata={"help": "how samples enter: as they are at every step, or as spikes by rate, by time, by change"},
+    )
+    batch_norm: Options[Norm] = field(
+        default="bn",
+        converter=_fixed,
+        metadata={"help": "batch norm: plain, scaled to the threshold, with a scale a time step, or one a time step"},
+    )
 
 
 @frozen(kw_only=True)
@@ -124,6 +143,25 @@ class BudgetConfig:
 
 
 @frozen(kw_only=True)
+class DivergenceConfig:
+    """What counts as divergence of a search or a training beside NaN and infinity, and what is done then."""
+
+    retries: int = field(
+        default=0,
+        validator=ge(0),
+        metadata={"help": "how often a stage that diverges goes on from its last good checkpoint at a lower rate; 0: it ends"},
+    )
+    factor: float = field(
+        default=0.5, validator=and_(gt(0), lt(1)), metadata={"help": "of the learning rates, once more for each retry"}
+    )
+    explosion: float = field(
+        default=1e10,
+        validator=gt(1),
+        metadata={"help": "norm of a gradient, before clipping, over the median (1 at least) of the steps before it"},
+    )
+
+
+@frozen(kw_only=True)
 class RunConfig:
     """A whole run. ``nastk run`` takes it as TOML; every entry has a default."""
 
@@ -151,6 +189,9 @@ class RunConfig:
         metadata={"help": "minutes after which the process keeps everything and ends, to be resumed; exit code 75"},
     )
     budget: BudgetConfig = field(factory=BudgetConfig, metadata={"help": "when the search stops"})
+    divergence: DivergenceConfig = field(
+        factory=DivergenceConfig, metadata={"help": "NaN, infinite and exploding gradients: what counts, and what is done"}
+    )
     prefer: tuple[str, ...] = field(
         default=(), metadata={"help": "packages whose plug-ins win, in this order, where several offer one name"}
     )
@@ -166,3 +207,7 @@ class RunConfig:
         default=False,
         metadata={"help": "on CUDA, record a step of search and training as a graph and replay it (not run on a GPU yet)"},
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.capture and self.recompute:
+            raise ValueError("recompute and capture exclude each other: what is computed anew cannot be recorded; leave one out")

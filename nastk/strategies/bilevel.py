@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from attrs import evolve
 
+from nastk.core.cell.attended import attention_of
 from nastk.core.cell.cells import LAYERS
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.space import Relaxable
@@ -54,6 +55,9 @@ class Bilevel(Strategy[BilevelState]):
         for name, cell in full.cells:
             shape = (len(cell.edges), len(cell.edges[0].candidates))
             alpha[name] = 1e-3 * torch.randn(shape, generator=generator(context.seed, "alpha", name))
+            if len(names := cell.edges[0].attentions) > 1:
+                draws = generator(context.seed, "alpha", attention_of(name))
+                alpha[attention_of(name)] = 1e-3 * torch.randn((len(cell.edges), len(names)), generator=draws)
         if isinstance(supernet.body, Trellis):
             alpha[LAYERS] = 1e-3 * torch.randn(supernet.body.allowed().shape, generator=generator(context.seed, "alpha", LAYERS))
         if self.config.relaxation.partial > 1:

@@ -54,6 +54,11 @@ class BilevelConfig:
         default=0.0, validator=ge(0), metadata={"help": "weight of spikes an image over nos_target in the loss"}
     )
     nos_target: float = field(default=110_000.0, validator=gt(0), metadata={"help": "spikes an image that count as 1"})
+    sops_weight: float = field(
+        default=0.0,
+        validator=ge(0),
+        metadata={"help": "weight of expected synaptic operations in the loss: firing rate times MACs over uniform alpha's"},
+    )
     penalty: EstimatorPart | None = field(
         default=None, metadata={"help": "differentiable cost that joins alpha's loss (macs, parameters)"}
     )

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from nastk.core.data.splits import Batch
+from nastk.core.errors import Diverged
 from nastk.core.events import Notice
 from nastk.core.model.counting import SpikeCounter
 from nastk.core.model.distributed import averaged
 from nastk.core.model.trellis import Trellis
-from nastk.core.run.capture import Captured, recorder
-from nastk.core.run.epoch import Keeping, Scores, run_epoch
+from nastk.core.run.capture import Answer, Captured, recorder
+from nastk.core.run.diagnosis import find
+from nastk.core.run.epoch import Keeping, Pass, Scores, run_epoch
 from nastk.core.run.optim import cosine, restore, set_lr, state_of, weights_of
 from nastk.core.run.strategy import SearchContext
 from nastk.core.run.training import evaluate
@@ -48,6 +50,7 @@ class Epoch:
 
     def __init__(self, config: BilevelConfig, context: SearchContext, state: BilevelState) -> None:
         self.config, self.context, self.task, self.number = config, context, context.task, state.epoch
+        self.begun = state
         self.supernet = context.supernet(config.relaxation)
         self.supernet.load_state_dict(state.weights)
         device = self.task.data.device
@@ -60,7 +63,7 @@ class Epoch:
         record = recorder(context.config.capture and self.recordable, device)
         self.alpha_optimizer = torch.optim.Adam(
             self.alpha.values(),
-            lr=config.alpha_lr,
+            lr=config.alpha_lr * context.rate,
             betas=(config.alpha_beta1, 0.999),
             weight_decay=config.alpha_decay,
             capturable=record is not None,
@@ -69,7 +72,7 @@ class Epoch:
         restore(self.alpha_optimizer, self.alpha, state.alpha_optimizer)
         self.targets = {n: t.to(self.task.data.device) for n, t in targets(context, config.relaxation).items()}
         self.drawn = self.held = 0
-        self.lr = cosine(self.number, config.epochs, config.lr, config.lr_min)
+        self.lr = cosine(self.number, config.epochs, config.lr, config.lr_min) * context.rate
         set_lr(self.optimizer, self.lr)
         self.penalty = Penalty(config, context, self.supernet)
         self.rule = config.weighting.build()
@@ -88,16 +91,13 @@ class Epoch:
         return not drawn and self.allowed is None
 
     def run(self) -> BilevelState:
-        """Train the epoch, look at the supernet's health, and give the next state."""
-        config, context = self.config, self.context
-        steps = steps_of(config, context)
-        self.supernet.train()
-        self.supernet.set_dropout(skip_dropout=config.guard.skip_dropout * (1 - self.number / config.epochs))
-        splits = STREAMS[config.levels][0]
-        batches = self.task.data.batches(config.batch, context.seed, context.step, "weights", splits=splits)
-        with seeded(context.seed, "dropout", self.number):
-            keeping = Keeping(context.within, context.step, self._tree, self._put)
-            scores = run_epoch(_first(batches, steps), steps, self._update, context.emit, "search", self.number, keeping)
+        """Train the epoch, look at the supernet's health, and give the next state. Raises :class:`Diverged`, located."""
+        context = self.context
+        try:
+            with seeded(context.seed, "dropout", self.number):
+                scores = run_epoch(self._pass(), context.emit, context.alert)
+        except Diverged as error:
+            raise error.adding(type(self)(self.config, context, self.begun)._where(error)) from None
         self.supernet.set_dropout()
         figures, history, stopped = self._health(scores)
         return BilevelState(
@@ -110,6 +110,22 @@ class Epoch:
             stopped,
             history,
         )
+
+    def _pass(self) -> Pass:
+        config, context = self.config, self.context
+        steps = steps_of(config, context)
+        self.supernet.train()
+        self.supernet.set_dropout(skip_dropout=config.guard.skip_dropout * (1 - self.number / config.epochs))
+        splits = STREAMS[config.levels][0]
+        batches = self.task.data.batches(config.batch, context.seed, context.step, "weights", splits=splits)
+        keeping = Keeping(context.within, context.step, self._tree, self._put)
+        return Pass(self.supernet, _first(batches, steps), steps, self._update, "search", self.number, keeping)
+
+    def _where(self, error: Diverged) -> str:
+        """Where it began: this epoch, from its beginning, is used up for it."""
+        self._halves = Captured(self._both_halves, None)
+        with seeded(self.context.seed, "dropout", self.number):
+            return find(self._pass(), error, self.context.emit)
 
     def _tree(self) -> Tree:
         learned = {
@@ -162,14 +178,14 @@ class Epoch:
             yield from self.context.batches(Split.ALPHA, self.config.batch, f"alpha {turn}")
             turn += 1
 
-    def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _update(self, batch: Batch) -> Answer:
         searching = self.number >= self.config.warmup
         held = self._hold() if searching and self.config.levels == 2 else ()
         found = self._halves(*batch, *held)
         self.train_spikes.saw(len(batch[1]))
         return found
 
-    def _both_halves(self, x_TBCHW: Tensor, y_B: Tensor, *held: Tensor) -> tuple[Tensor, Tensor]:
+    def _both_halves(self, x_TBCHW: Tensor, y_B: Tensor, *held: Tensor) -> Answer:
         """A step that :mod:`nastk.core.run.capture` may record. Two levels: alpha on a batch of its own, then the weights."""
         if self.number >= self.config.warmup:
             if self.config.levels == 1:
@@ -177,14 +193,14 @@ class Epoch:
             self._update_alpha((x_TBCHW, y_B), (held[0], held[1]))
         return self._update_weights((x_TBCHW, y_B))
 
-    def _update_together(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _update_together(self, batch: Batch) -> Answer:
         """One level: alpha and the weights descend the same loss of the same pass."""
         with self.train_spikes as counter:
             learned = self.penalty(self.trained_mixing(self._draw()), batch)
         self.alpha_optimizer.zero_grad(set_to_none=True)
-        self._step_weights(learned.total + self.regulariser(self.alpha, self.mixing()), counter)
+        norm = self._step_weights(learned.total + self.regulariser(self.alpha, self.mixing()), counter)
         self.alpha_optimizer.step()
-        return learned.task.detach(), self.task.correct(learned.logits.detach(), batch[1])
+        return learned.task.detach(), self.task.correct(learned.logits.detach(), batch[1]), norm
 
     def _update_alpha(self, train: Batch, held: Batch) -> None:
         alphas = list(self.alpha.values())
@@ -217,7 +233,7 @@ class Epoch:
         found = self.optimizer.state.get(p, {}).get("momentum_buffer")
         return torch.zeros_like(p) if found is None else found
 
-    def _update_weights(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _update_weights(self, batch: Batch) -> Answer:
         x_TBCHW, y_B = batch
         draw = self._draw()
         mixing = {name: w.detach() for name, w in self.trained_mixing(draw).items()}
@@ -226,15 +242,17 @@ class Epoch:
         with self.train_spikes as counter:
             logits = self.supernet(x_TBCHW, mixing)
         loss = self.task.loss(logits, y_B)
-        self._step_weights(loss, counter)
-        return loss.detach(), self.task.correct(logits.detach(), y_B)
+        norm = self._step_weights(loss, counter)
+        return loss.detach(), self.task.correct(logits.detach(), y_B), norm
 
-    def _step_weights(self, loss: Tensor, counter: SpikeCounter) -> None:
+    def _step_weights(self, loss: Tensor, counter: SpikeCounter) -> Tensor:
+        """Descend; gives the norm of the gradient before it was clipped."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         counter.cut()
-        nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
         self.optimizer.step()
+        return norm
 
     def _health(self, scores: Scores) -> tuple[dict[str, Any], History, bool]:
         config, context, guard = self.config, self.context, self.config.guard

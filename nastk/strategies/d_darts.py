@@ -17,10 +17,9 @@ from attrs.validators import gt
 from torch import Tensor
 
 from nastk.core import mark
-from nastk.core.model.relaxation import EDGES
 from nastk.core.run.optim import cosine
 from nastk.core.run.strategy import SearchContext
-from nastk.core.seeds import generator
+from nastk.core.seeds import generator, seeded
 from nastk.core.types import Split
 from nastk.strategies.bilevel import Bilevel
 from nastk.strategies.bilevel_config import BilevelState, instead
@@ -69,14 +68,14 @@ class CellByCell(Epoch):
         lr, factors = self.alpha_lr, scales(self.contribution, config.contribution.weight)
         (group,) = self.alpha_optimizer.param_groups
         self.alpha_optimizer.param_groups = [
-            {**group, "params": [a], "lr": lr * factors.get(name.removesuffix(f".{EDGES}"), 1.0)}
+            {**group, "params": [a], "lr": lr * factors.get(name.partition(".")[0], 1.0)}
             for name, a in self.alpha.items()
         ]
 
     @property
     def alpha_lr(self) -> float:
         """The learning rate of an average cell."""
-        return cosine(self.number, self.config.epochs, self.config.alpha_lr, self.config.alpha_lr_min)
+        return cosine(self.number, self.config.epochs, self.config.alpha_lr, self.config.alpha_lr_min) * self.context.rate
 
     def run(self) -> BilevelState:
         found = super().run()
@@ -91,7 +90,8 @@ class CellByCell(Epoch):
         def loss(weights: Mapping[str, Tensor]) -> float:
             return sum(float(self.task.loss(self.supernet(x, weights), y)) for x, y in batches) / len(batches)
 
-        return contributions(self.mixing(), self.rule, loss, generator(self.context.seed, "contribution", self.number))
+        with seeded(self.context.seed, "contribution", "draws", self.number):
+            return contributions(self.mixing(), self.rule, loss, generator(self.context.seed, "contribution", self.number))
 
 
 class _Each(Regulariser):

@@ -14,6 +14,7 @@ from nastk.core.model.network import Network
 from nastk.core.run.epoch import Scores
 from nastk.core.run.strategy import SearchContext
 from nastk.core.run.training import evaluate
+from nastk.core.seeds import seeded
 from nastk.core.types import Split
 
 
@@ -27,7 +28,8 @@ def inherited_scores(
     network = context.network(genotype, affine=False)
     network.inherit(supernet)
     seen = context.task.data.batches(batch, context.seed, context.step, "recalibrate", splits=splits)
-    recalibrate(network, islice(seen, batches))
+    with seeded(context.seed, context.step, "recalibrate"):  # an encoder may draw in training mode
+        recalibrate(network, islice(seen, batches))
     return evaluate(network, network, context.task, context.task.data.unaugmented(Split.VALID))
 
 

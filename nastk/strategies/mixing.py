@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nastk.core.cell.attended import ATTENTION, attention_of
 from nastk.core.cell.cells import LAYERS
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.layout import SCALES
@@ -42,10 +43,13 @@ def mixing_weights(
 ) -> dict[str, Tensor]:
     """The candidates' weights by ``rule``; transitions of the layer level that do not exist weigh nothing.
 
+    Attention weights (``"normal.attention"``) are a softmax over the attentions of an edge, whatever the rule (Att-DARTS,
+    Nakai et al., IJCNN 2020).
     Edge weights (``"normal.edges"``) are a softmax over the edges that enter one node; ``targets`` names that node for each
     edge of a cell (PC-DARTS, Xu et al., ICLR 2020, eq. 2).
     """
     weights = {name: rule.weigh(alpha[name]) for name in cells_of(alpha)}
+    weights |= {name: torch.softmax(a, dim=-1) for name, a in alpha.items() if name.endswith(f".{ATTENTION}")}
     for cell, nodes_E in (targets or {}).items():
         together_EE = nodes_E[:, None] == nodes_E[None]
         logits_EE = alpha[edges_of(cell)][None].masked_fill(~together_EE, -torch.inf)
@@ -95,6 +99,7 @@ def check_cap(space: Relaxable, max_skips: int) -> None:
     """Raise :class:`ConfigError` when the space has nothing to put in a skip's place."""
     full = space.full()
     skipping = {name: torch.tensor([[float(op == SKIP) for op in e.candidates] for e in cell.edges]) for name, cell in full.cells}
+    skipping |= {attention_of(name): torch.ones(len(c.edges), len(c.edges[0].attentions)) for name, c in full.cells}
     layers = torch.ones(len(str(full.part(LAYERS))) - 1, SCALES, 2)
     if skips(derive(space, {**skipping, LAYERS: layers}, max_skips)) > max_skips:
         raise ConfigError([f"strategy.guard.max_skips: a cell of this space always has more than {max_skips} skips"], "strategy")

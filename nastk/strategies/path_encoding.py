@@ -14,8 +14,9 @@ def path_features(genotype: Genotype, longest: int) -> frozenset[str]:
     """The features of a genotype, as text.
 
     A path is the operations on the way from an input of a cell to one of its outputs (White et al., AAAI 2021, section
-    4); an edge ``none`` leads nowhere. Paths of more than ``longest`` edges are left out: their number grows fast, and
-    the paper finds the long ones of little use. Every part (neuron, attention, time steps ...) is a feature too.
+    4), with the attentions where edges have their own; an edge ``none`` leads nowhere. Paths of more than ``longest``
+    edges are left out: their number grows fast, and the paper finds the long ones of little use. Every part (neuron,
+    attention, time steps ...) is a feature too.
     """
     paths = [f"{name}:{path}" for name, cell in genotype.cells for path in _paths(cell, longest)]
     return frozenset([*paths, *(f"{name}={value}" for name, value in genotype.parts)])
@@ -25,7 +26,7 @@ def _paths(cell: Cell, longest: int) -> set[str]:
     leaving: dict[int, list[tuple[int, str]]] = {}
     for edge in cell.edges:
         if edge.op != NONE:
-            leaving.setdefault(edge.src, []).append((edge.dst, edge.op))
+            leaving.setdefault(edge.src, []).append((edge.dst, edge.label))
     found = set()
     open_ = [(node, str(node), 0) for node in range(cell.inputs)]
     while open_:

@@ -21,16 +21,19 @@ from nastk.core.cell.cells import LAYERS
 from nastk.core.cell.graph import Genotype
 from nastk.core.cell.space import Relaxable
 from nastk.core.data.splits import Batch
-from nastk.core.errors import ConfigError
+from nastk.core.errors import ConfigError, Diverged
 from nastk.core.events import Progress
 from nastk.core.model.network import Network
 from nastk.core.model.relaxation import RelaxationConfig
 from nastk.core.model.trellis import Trellis
-from nastk.core.run.epoch import Keeping, Scores, run_epoch
+from nastk.core.run.capture import Answer
+from nastk.core.run.diagnosis import find
+from nastk.core.run.epoch import Keeping, Pass, Scores, run_epoch
 from nastk.core.run.optim import OptimizerState, cosine, restore, set_lr, state_of, weights_of
 from nastk.core.run.strategy import SearchContext, Strategy
 from nastk.core.run.trial import TRIAL_SPLITS
 from nastk.core.run.within import Tree
+from nastk.core.seeds import seeded
 from nastk.strategies.guard import History, Look, remembered
 from nastk.strategies.health import Health, skip_lead
 from nastk.strategies.inherited import inherited_scores
@@ -132,14 +135,35 @@ class UniformSupernet(Strategy[SupernetState]):
         return state.figures
 
     def _train(self, context: SearchContext, state: SupernetState, supernet: Network) -> SupernetState:
-        """One epoch on the samples that a trial is trained on."""
+        """One epoch on the samples that a trial is trained on. Raises :class:`Diverged`, located."""
+        work, parameters, optimizer = self._pass(context, state, supernet)
+        try:
+            with seeded(context.seed, "supernet", context.step):
+                scores = run_epoch(work, context.emit, context.alert)
+        except Diverged as error:
+            supernet.load_state_dict(state.weights)
+            with seeded(context.seed, "supernet", context.step):
+                where = find(self._pass(context, state, supernet)[0], error, context.emit)
+            raise error.adding(where) from None
+        return evolve(
+            state,
+            step=state.step + 1,
+            weights=weights_of(supernet),
+            optimizer=state_of(optimizer, parameters),
+            figures={"loss": scores.loss, "accuracy": scores.accuracy},
+        )
+
+    def _pass(
+        self, context: SearchContext, state: SupernetState, supernet: Network
+    ) -> tuple[Pass, dict[str, nn.Parameter], torch.optim.Optimizer]:
+        """The epoch from its beginning, and what it changes."""
         config, data = self.config, context.task.data
         parameters = dict(supernet.named_parameters())
         optimizer = torch.optim.SGD(
             parameters.values(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, foreach=True
         )
         restore(optimizer, parameters, state.optimizer)
-        set_lr(optimizer, cosine(state.step, config.epochs, config.lr, config.lr_min))
+        set_lr(optimizer, cosine(state.step, config.epochs, config.lr, config.lr_min) * context.rate)
         draw, rng, drawn = Draw(context, supernet), context.rng("paths"), 0
 
         def path() -> Genotype:
@@ -156,28 +180,21 @@ class UniformSupernet(Strategy[SupernetState]):
             for _ in range(tree["drawn"]):
                 path()
 
-        def update(batch: Batch) -> tuple[Tensor, Tensor]:
+        def update(batch: Batch) -> Answer:
             x_TBCHW, y_B = batch
             logits = supernet(x_TBCHW, draw.weights(path()))
             loss = context.task.loss(logits, y_B)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(parameters.values(), config.clip)
+            norm = nn.utils.clip_grad_norm_(parameters.values(), config.clip)
             optimizer.step()
-            return loss.detach(), context.task.correct(logits.detach(), y_B)
+            return loss.detach(), context.task.correct(logits.detach(), y_B), norm
 
         supernet.train()
         batches = data.batches(config.batch, context.seed, context.step, "weights", splits=TRIAL_SPLITS)
         keeping = Keeping(context.within, context.step, tree, put)
         steps = data.steps(config.batch, *TRIAL_SPLITS)
-        scores = run_epoch(batches, steps, update, context.emit, "search", state.step, keeping)
-        return evolve(
-            state,
-            step=state.step + 1,
-            weights=weights_of(supernet),
-            optimizer=state_of(optimizer, parameters),
-            figures={"loss": scores.loss, "accuracy": scores.accuracy},
-        )
+        return Pass(supernet, batches, steps, update, "search", state.step, keeping), parameters, optimizer
 
     def _rank(self, context: SearchContext, state: SupernetState, supernet: Network) -> SupernetState:
         """Score what is proposed and not known; the best stay."""

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from attrs.validators import gt
 from torch import Tensor
 
+from nastk.core.cell.attended import ATTENTION
 from nastk.core.cell.cells import LAYERS
 from nastk.core.model.relaxation import EDGES
 
@@ -83,8 +84,8 @@ class WeightingConfig:
 
 
 def cells_of(weights: Mapping[str, Tensor]) -> list[str]:
-    """The names of the cells among mixing weights: without the path of layers and the weights of whole edges."""
-    return [name for name in weights if name != LAYERS and not name.endswith(EDGES)]
+    """The names of the cells among mixing weights: without the path of layers and the weights of whole edges or attentions."""
+    return [name for name in weights if name != LAYERS and not name.endswith((f".{EDGES}", f".{ATTENTION}"))]
 
 
 def gumbel_noised(w_EO: Tensor, generator: torch.Generator) -> Tensor:

@@ -32,12 +32,15 @@ from nastk.core.words import toml
 
 BUNDLED = [e for e in registry().entries() if e.source.distribution == "nastk"]
 WITHOUT_PAPER = {
-    *("neuron if", "neuron lif", "neuron relu", "surrogate sigmoid", "surrogate piecewise-quadratic", "attention none"),
+    *("neuron if", "neuron lif", "neuron relu", "neuron cuba-lif", "neuron synaptic", "attention none"),
+    *(f"surrogate {name}" for name in ("sigmoid", "piecewise-quadratic", "piecewise-exp", "erf", "soft-sign")),
+    "surrogate nonzero-sign-log-abs",
     *(f"operation {name}" for name in ("conv_1x1", "conv_3x3", "conv_5x5", "dws_conv_3x3", "none", "skip_connect", "attention")),
     *("operation avg_pool_3x3", "operation max_pool_3x3", "space spiking-cells", "space toy", "dataset synthetic"),
     *("estimator parameters", "estimator macs", "estimator latency", "executor inline", "executor processes", "executor slurm"),
-    *("reporter console", "reporter jsonl"),
-    *("task classification", "exporter safetensors"),
+    *("reporter console", "reporter jsonl", "reporter mlflow", "reporter tensorboard"),
+    *("task classification", "task rate-mse", "exporter safetensors"),
+    *("exporter python", "exporter torch-export", "exporter onnx"),
 }
 """What is older than papers, plain engineering, or nastk's own."""
 ELSEWHERE = ("nastk.neurons.bridges.",)
@@ -156,7 +159,7 @@ def test_every_bundled_plugin_has_a_paper_or_is_known_to_have_none() -> None:
     papers = {f"{e.kind} {e.name}": describe(e.kind, e.name).paper for e in BUNDLED if not e.module.startswith(ELSEWHERE)}
     assert {name for name, paper in papers.items() if not paper} == WITHOUT_PAPER
     for name, paper in papers.items():
-        assert not paper or re.fullmatch(r"[A-Z][\w. ]+, \w.+, .+ (\d{4}|\d{4}\.\d{5})", paper), f"{name}: {paper}"
+        assert not paper or re.fullmatch(r"[A-Z][\w. -]+, \w.+, .+ (\d{4}|\d{4}\.\d{5})", paper), f"{name}: {paper}"
 
 
 def test_what_a_plugin_changes_in_a_run() -> None:

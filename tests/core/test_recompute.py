@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nastk.core.cell.cells import CellSpace
+from nastk.core.errors import ConfigError
 from nastk.core.model import compute
 from nastk.core.model.cellnet import CellModule
 from nastk.core.model.compute import Compute
@@ -189,3 +190,13 @@ def test_a_run_says_so_once_for_all_its_networks() -> None:
     assert all(m.compute.recompute for m in supernet.modules() if isinstance(m, CellModule))
     assert not Compute.of(RunConfig()).recompute
     assert isinstance(supernet, nn.Module)
+
+
+def test_what_is_computed_anew_cannot_be_recorded() -> None:
+    """Refused with the configuration, on every device: a CUDA graph cannot take the random state of the first pass."""
+    from nastk.core.run.runfile import configure
+
+    with pytest.raises(ConfigError, match="recompute and capture exclude each other"):
+        configure(sets=["recompute=true", "capture=true"])
+    assert configure(sets=["recompute=true"]).recompute
+    assert configure(sets=["capture=true"]).capture

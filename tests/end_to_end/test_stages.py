@@ -138,11 +138,11 @@ def test_divergence_names_its_step_and_keeps_the_last_good_checkpoint(
 ) -> None:
     epoch = Trainer.epoch
 
-    def poisoned(self: Trainer, number: int) -> Any:
+    def poisoned(self: Trainer, number: int, rate: float) -> Any:
         if number == 1:
             with torch.no_grad():
                 self.network.body.classifier.weight.fill_(float("nan"))  # type: ignore[union-attr, operator]
-        return epoch(self, number)
+        return epoch(self, number, rate)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "epoch", poisoned)

@@ -139,7 +139,7 @@ def printable(text: str) -> str:
 
 def edge_text(edge: Edge) -> str:
     """What stands on an edge: the operation, or the number of a mixture's candidates."""
-    text = printable(edge.op) if len(edge.candidates) == 1 else f"{len(edge.candidates)} candidates"
+    text = printable(edge.label) if len(edge.candidates) == 1 else f"{len(edge.candidates)} candidates"
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

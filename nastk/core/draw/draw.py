@@ -59,7 +59,7 @@ _WORDS = (
     (ABSENT, r"none|zero|zeroize"),
     (SKIP, r"skip|identity|id|residual|shortcut"),
     (POOL, r"\w*pool\w*"),
-    (ATTENTION, r"att|attn|\w*attention\w*|se|eca|cbam|tcja|tcsa|sma"),
+    (ATTENTION, r"att|attn|\w*attention\w*|se|ssa|eca|bam|cbam|tcja|tcsa|sma"),
     (DILATED, r"dil|dilated|atrous"),
     (SEPARABLE, r"sep|separable|dw|depthwise|mbconv"),
     (CONV, r"\w*conv\w*"),

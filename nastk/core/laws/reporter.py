@@ -88,8 +88,10 @@ def draw(rng: random.Random) -> Story:
 
 
 def prepare(part: Part, case: Story) -> Part:
-    """The part itself: a law builds its reporters in a folder that goes with it."""
+    """The part itself: a law builds its reporters in a folder that goes with it. Raises what building it does."""
     del case
+    with scratch() as place:
+        end(part.build(place.folder))
     return part
 
 

@@ -7,6 +7,7 @@ Every rank has to make the same calls in the same order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -104,12 +105,21 @@ def with_shared_norms(network: nn.Module) -> None:
 
 def drawn(like_TBCHW: Tensor, probability: float) -> Tensor:
     """Ones with this probability, else zeros, in this shape; of several ranks each has its share of one draw for all."""
+    return _shared(like_TBCHW, lambda whole: whole.bernoulli_(probability))
+
+
+def uniform(like_TBCHW: Tensor) -> Tensor:
+    """Numbers evenly in [0, 1) in this shape; of several ranks each has its share of one draw for all."""
+    return _shared(like_TBCHW, lambda whole: whole.uniform_())
+
+
+def _shared(like_TBCHW: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
     place, sizes = ranks(), list(like_TBCHW.shape)
     share, sizes[1] = sizes[1], sizes[1] * place.size
     strides = like_TBCHW.stride()
     order = sorted(range(like_TBCHW.ndim), key=lambda d: (-strides[d], d))  # generators fill memory in its order
     whole = like_TBCHW.new_empty([sizes[d] for d in order]).permute([order.index(d) for d in range(like_TBCHW.ndim)])
-    return whole.bernoulli_(probability).narrow(1, share * place.rank, share)
+    return draw(whole).narrow(1, share * place.rank, share)
 
 
 def dropout(x_TBCHW: Tensor, probability: float) -> Tensor:

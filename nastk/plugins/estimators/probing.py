@@ -74,10 +74,15 @@ class AtInitialisation(Estimator, Generic[Config]):
 
     def estimate(self, genotype: Genotype, sample: Shape, classes: int) -> Measurement:
         questions = [Question(sample, classes, repeat) for repeat in range(self.config.repeats)]
-        value = math.fsum(self.score(self.network(genotype, q), q) for q in questions) / len(questions)
+        value = math.fsum(self._answer(genotype, question) for question in questions) / len(questions)
         if not math.isfinite(value):
             raise NastkError(f"The {self.unit} of {genotype.digest} is {value}, no finite number: use a smaller network.")
         return Measurement(value, self.unit)
+
+    def _answer(self, genotype: Genotype, question: Question) -> float:
+        network = self.network(genotype, question)
+        with seeded(self.config.seed, "score", genotype.digest, question.repeat):  # an encoder may draw in training mode
+            return self.score(network, question)
 
     @abstractmethod
     def score(self, network: Network, question: Question) -> float:
