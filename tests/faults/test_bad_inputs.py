@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from nastk import registry
 from nastk.cli.app import app
 from nastk.core.errors import NastkError
 from nastk.core.run import export, verify
@@ -119,7 +120,8 @@ def every_kind(data: st.DataObject) -> None:
             flags = ["--strategy", "--space", "--dataset", "--neuron", "--attention", "--device", "--seed"]
             refused("search", data.draw(st.sampled_from(flags)), data.draw(TEXT))
         else:
-            refused("describe", data.draw(TEXT), data.draw(TEXT.filter(lambda text: text not in ("lif", "plif", "cbam"))))
+            known = {entry.name for entry in registry().entries()}
+            refused("describe", data.draw(TEXT), data.draw(TEXT.filter(lambda text: text not in known)))
 
 
 @given(st.data())
