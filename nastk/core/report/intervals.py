@@ -11,9 +11,9 @@ from nastk.core.report.axes import Scale, domain, drawing, place, ticks
 from nastk.core.report.charts import figure
 from nastk.core.report.markup import Child, Html, tag
 
-NAMES, PANEL, GAP, ROW = 150.0, 290.0, 26.0, 30.0
+NAMES, PANEL, GAP, ROW = 182.0, 290.0, 26.0, 30.0
 HEAD, FOOT = 26.0, 24.0
-LONGEST = 24
+LONGEST = 26
 """Letters of a label; a longer one is cut in the picture, not in its words."""
 
 

@@ -130,11 +130,12 @@ class RunDirectory:
         self.forget(stage, keep)
 
     def forget(self, stage: str, keep: int = 0) -> None:
-        """Remove the checkpoints of a stage but the last ``keep``."""
+        """Remove the checkpoints of a stage but the last ``keep``, and tensors whose document was never written (a full disk)."""
         paths = self._checkpoints(stage)
-        for old in paths[: len(paths) - keep]:
-            old.unlink(missing_ok=True)
-            old.with_suffix(".safetensors").unlink(missing_ok=True)
+        kept = {path.stem for path in paths[len(paths) - min(keep, len(paths)) :]}
+        for path in sorted((self.path / "checkpoints").glob(f"{stage}-*")):  # a document goes before its tensors
+            if path.stem not in kept:
+                path.unlink(missing_ok=True)
 
     def load(self, stage: str) -> Any | None:
         """The last whole checkpoint of a stage, or ``None``. A damaged one is passed over for the one before."""
