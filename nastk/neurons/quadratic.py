@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -27,6 +28,26 @@ class RestingConfig(HardResetConfig):
             raise ValueError(f"v_rest must be below v_th, got v_rest {self.v_rest} and v_th {self.v_th}")
 
 
+class SelfFinishing(FiringNeuron[MembraneState]):
+    """A membrane that starts at ``v_reset`` and is reset hard; a sub-class gives :meth:`charge`."""
+
+    def __init__(self, config: RestingConfig) -> None:
+        super().__init__(config)
+        self.resting = config
+
+    @abstractmethod
+    def charge(self, x_BF: Tensor, v_BF: Tensor) -> Tensor:
+        """The membrane before firing, from the input current and the membrane after the last step."""
+
+    def initial_state(self, x_BF: Tensor) -> MembraneState:
+        return MembraneState(torch.full_like(x_BF, self.resting.v_reset))
+
+    def step(self, x_BF: Tensor, state: MembraneState) -> tuple[Tensor, MembraneState]:
+        h = self.charge(x_BF, state.v)
+        z = self.fire(h - self.v_th)
+        return z, MembraneState(reset(h, z, "hard", self.resting.v_reset, self.v_th, self.resting.detach_reset))
+
+
 @frozen(kw_only=True)
 class QIFConfig(RestingConfig):
     """Settings of ``qif``. The defaults are SpikingJelly's at half the scale: a threshold of 0.5 in place of 1."""
@@ -46,7 +67,7 @@ class QIFConfig(RestingConfig):
     paper="Ermentrout and Kopell, Parabolic Bursting in an Excitable System Coupled with a Slow Oscillation, "
     "SIAM Journal on Applied Mathematics 1986",
 )
-class QIF(FiringNeuron[MembraneState]):
+class QIF(SelfFinishing):
     """Quadratic integrate-and-fire: above a critical potential the membrane rises by itself.
 
     ::
@@ -65,14 +86,9 @@ class QIF(FiringNeuron[MembraneState]):
         super().__init__(config)
         self.config = config
 
-    def initial_state(self, x_BF: Tensor) -> MembraneState:
-        return MembraneState(torch.full_like(x_BF, self.config.v_reset))
-
-    def step(self, x_BF: Tensor, state: MembraneState) -> tuple[Tensor, MembraneState]:
-        c, v = self.config, state.v
-        h = v + (x_BF + c.a0 * (v - c.v_rest) * (v - c.v_c)) / c.tau
-        z = self.fire(h - self.v_th)
-        return z, MembraneState(reset(h, z, "hard", c.v_reset, self.v_th, c.detach_reset))
+    def charge(self, x_BF: Tensor, v_BF: Tensor) -> Tensor:
+        c, v = self.config, v_BF
+        return v + (x_BF + c.a0 * (v - c.v_rest) * (v - c.v_c)) / c.tau
 
 
 @frozen(kw_only=True)
@@ -99,7 +115,7 @@ MOST = 50
     paper="Fourcaud-Trocme et al., How Spike Generation Mechanisms Determine the Neuronal Response to Fluctuating Inputs, "
     "Journal of Neuroscience 2003",
 )
-class EIF(FiringNeuron[MembraneState]):
+class EIF(SelfFinishing):
     """Exponential integrate-and-fire: close to the threshold the membrane rises ever faster (Fourcaud-Trocme et al., 2003).
 
     ::
@@ -120,14 +136,9 @@ class EIF(FiringNeuron[MembraneState]):
         super().__init__(config)
         self.config = config
 
-    def initial_state(self, x_BF: Tensor) -> MembraneState:
-        return MembraneState(torch.full_like(x_BF, self.config.v_reset))
-
-    def step(self, x_BF: Tensor, state: MembraneState) -> tuple[Tensor, MembraneState]:
-        c, v = self.config, state.v
-        h = v + (x_BF + c.v_rest - v + c.delta_t * torch.exp((v - c.theta_rh) / c.delta_t)) / c.tau
-        z = self.fire(h - self.v_th)
-        return z, MembraneState(reset(h, z, "hard", c.v_reset, self.v_th, c.detach_reset))
+    def charge(self, x_BF: Tensor, v_BF: Tensor) -> Tensor:
+        c, v = self.config, v_BF
+        return v + (x_BF + c.v_rest - v + c.delta_t * torch.exp((v - c.theta_rh) / c.delta_t)) / c.tau
 
 
 @frozen(kw_only=True)

@@ -149,7 +149,8 @@ class MembraneState(NamedTuple):
     v: Tensor
 
 
-_MEANING = ("charge", "step", "scan", "initial_state", "_fire", "_reset", "_charge_after_due_reset")
+MEANING = ("charge", "step", "scan", "initial_state", "_fire", "_reset", "_charge_after_due_reset")
+"""Methods of :class:`ThresholdNeuron` that say what it computes: one that a sub-class replaces makes its leak no full account."""
 
 
 class ThresholdNeuron(FusedNeuron[MembraneState]):
@@ -172,7 +173,7 @@ class ThresholdNeuron(FusedNeuron[MembraneState]):
         return None
 
     def fuse(self, x_TBF: Tensor, state: MembraneState | None) -> tuple[Tensor, MembraneState] | None:
-        leak = self.leak() if describes(type(self), "leak", _MEANING) else None
+        leak = self.leak() if describes(type(self), "leak", MEANING) else None
         whole = None if leak is None else fused(self, leak, x_TBF, None if state is None else state.v)
         return None if whole is None else (whole[0], MembraneState(whole[1]))
 

@@ -14,7 +14,7 @@ from nastk.core.errors import OutputError
 from nastk.core.model.convolution import Conv2d
 from nastk.core.model.fused import Leak, describes
 from nastk.core.model.network import Network
-from nastk.core.model.neuron import _MEANING, Neuron, ThresholdNeuron
+from nastk.core.model.neuron import MEANING, Neuron, ThresholdNeuron
 from nastk.core.model.surrogate import Compare, Surrogate
 from nastk.core.types import Shape
 
@@ -203,7 +203,7 @@ def named(node: fx.Node, modules: Callable[[str], nn.Module]) -> str:
 
 def leak_of(neuron: Neuron[Any]) -> Leak | None:
     """How a neuron's membrane is charged, ``k`` being a number; ``None`` for neurons that no such numbers describe."""
-    if not isinstance(neuron, ThresholdNeuron) or not describes(type(neuron), "leak", _MEANING):
+    if not isinstance(neuron, ThresholdNeuron) or not describes(type(neuron), "leak", MEANING):
         return None
     leak = neuron.leak()
     if leak is not None and isinstance(leak.k, Tensor) and leak.k.device.type != "meta":
